@@ -1,0 +1,83 @@
+"""Names that are derived, never drawn: the same journal gives the same ids on any machine."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Final, Self
+
+from tbot_bot.core.codec import record
+
+CLIENT_ORDER_ID_MAX: Final = 48
+"""Characters; below every supported broker's limit (Alpaca 128, IBKR orderRef 60)."""
+
+
+class Mode(StrEnum):
+    """Which books a record belongs to; every record carries it."""
+
+    LIVE = "live"
+    PAPER = "paper"
+    BACKTEST = "backtest"
+
+
+class StrategyName(StrEnum):
+    """The three sessions of a trading day, in the order in which they run."""
+
+    OPEN = "open"
+    MID = "mid"
+    CLOSE = "close"
+
+
+class Leg(StrEnum):
+    """What an order is for within its trade."""
+
+    ENTRY = "entry"
+    STOP = "stop"
+    EXIT = "exit"
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SessionId:
+    """One strategy on one trading day; `run` counts rehearsals of that day (always 1 outside test mode)."""
+
+    day: date
+    strategy: StrategyName
+    run: int = 1
+
+    def __str__(self) -> str:
+        """Return `2025-09-02/open`, from the second rehearsal on `2025-09-02/open#2`."""
+        again = f"#{self.run}" if self.run > 1 else ""
+        return f"{self.day.isoformat()}/{self.strategy}{again}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` writes.
+
+        Raises:
+            ValueError: not a session id.
+        """
+        head, _, run = text.partition("#")
+        day, slash, strategy = head.partition("/")
+        if not slash:
+            msg = f"{text!r} is not a session id; expected the form 2025-09-02/open"
+            raise ValueError(msg)
+        return cls(day=date.fromisoformat(day), strategy=StrategyName(strategy), run=int(run or 1))
+
+
+def trade_id(session: SessionId, broker: str, symbol: str) -> str:
+    """Return the id of the one trade that `session` may make in `symbol` (the underlying) at `broker`."""
+    again = f"r{session.run}-" if session.run > 1 else ""
+    return f"{session.day:%Y%m%d}-{session.strategy}-{again}{broker}-{symbol}"
+
+
+def client_order_id(trade: str, leg: Leg, attempt: int) -> str:
+    """Return the id under which an order is known to us and to the broker, for ever.
+
+    Raises:
+        ValueError: the id would be longer than every broker accepts.
+    """
+    text = f"{trade}-{leg}{attempt}"
+    if len(text) > CLIENT_ORDER_ID_MAX:
+        msg = f"client order id {text!r} is longer than {CLIENT_ORDER_ID_MAX} characters"
+        raise ValueError(msg)
+    return text

@@ -1,0 +1,18 @@
+"""An option on offer, as far as choosing one needs it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tbot_bot.core.bars import Quote
+from tbot_bot.core.codec import record
+from tbot_bot.core.instruments import Instrument
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutQuote:
+    """A listed put with its quote per share; `delta` is None where nobody computed it."""
+
+    instrument: Instrument
+    quote: Quote
+    delta: Decimal | None
