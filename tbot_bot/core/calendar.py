@@ -25,7 +25,7 @@ _EARLY_CLOSE_BY_DAY: Final = {
 }
 
 
-class NotATradingDay(ValueError):  # noqa: N818 - a fact about a day, not a failure of ours
+class NotATradingDay(ValueError):
     """The New York exchanges do not trade on `day`; `reason` says why ("Saturday", "Good Friday")."""
 
     def __init__(self, day: date, reason: str) -> None:

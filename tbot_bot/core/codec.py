@@ -134,7 +134,7 @@ def _decoders_of(cls: type) -> dict[str, Callable[[object], object]]:
     return known
 
 
-def _decoder(hint: object) -> Callable[[object], object]:  # noqa: C901, PLR0911 - one return per kind of type
+def _decoder(hint: object) -> Callable[[object], object]:  # noqa: C901 - one return per kind of type
     origin = get_origin(hint)
     if origin in {Union, UnionType}:
         return _union_decoder(get_args(hint))

@@ -8,7 +8,7 @@ BrokerProblem
 """
 
 
-class BrokerProblem(Exception):  # noqa: N818 - named for what happened
+class BrokerProblem(Exception):
     """Base of everything that an adapter raises."""
 
 

@@ -56,3 +56,5 @@ class Verdict:
     fractionable: bool
     shortable: bool
     rules: tuple[RuleOutcome, ...]
+    average_volume: Decimal | None = None
+    """Shares a day; None where unknown."""

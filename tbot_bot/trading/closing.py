@@ -1,0 +1,102 @@
+"""The end of a trade: its record, and what its result does to the day's limits."""
+
+from decimal import Decimal
+
+from tbot_bot.core.commands import RaiseAlert, Severity, TradeRecord
+from tbot_bot.core.identity import Leg
+from tbot_bot.core.money import ZERO, to_cents
+from tbot_bot.core.orders import Fill
+from tbot_bot.trading.orders_bot import OrderState
+from tbot_bot.trading.session_state import SessionState, Trade, TradeState
+
+_OUT = (Leg.STOP, Leg.EXIT)
+
+
+def finish(state: SessionState, trade: Trade, *, unclosed: bool = False) -> None:
+    """Record `trade` as over; `unclosed`: the day's data ended while it was held."""
+    bought, sold = state.fills_of(trade, (Leg.ENTRY,)), state.fills_of(trade, _OUT)
+    instrument = trade.instrument
+    if instrument is None:
+        trade.state = TradeState.CLOSED
+        return
+    entry = state.orders_of(trade, Leg.ENTRY)[0]
+    sign = 1 if entry.request.side.buys else -1
+    fees = sum((fill.fees for fill in (*bought, *sold)), ZERO)
+    gross = ZERO if unclosed else sign * instrument.multiplier * (_value(sold) - _value(bought))
+    pnl = to_cents(gross - fees)
+    size = _quantity(bought)
+    error = _error_code(state, trade, size, entry.request.quantity, unclosed=unclosed)
+    state.emit(
+        TradeRecord(
+            at=sold[-1].transacted_at if sold else state.at,
+            entered_at=trade.entered_at,
+            trade_id=trade.trade_id,
+            strategy=state.spec.strategy,
+            ticker=trade.symbol,
+            underlying=instrument.underlying or instrument.symbol,
+            side=trade.direction,
+            instrument=instrument.symbol,
+            size=size,
+            entry_price=_average(bought),
+            exit_price=_average(sold),
+            pnl=pnl,
+            fees=to_cents(fees),
+            slippage=to_cents(
+                sign
+                * instrument.multiplier
+                * (_worse(bought, trade.decision_price) - _worse(sold, trade.exit_decision_price))
+            ),
+            exit_reason=trade.exit_code or ("unfilled" if size <= ZERO else "closed"),
+            broker=trade.broker,
+            mode=state.spec.mode,
+            session_id=str(state.spec.session),
+            tags=(*state.spec.tags, *(("MODELLED_PRICE",) if any(fill.modelled for fill in bought) else ())),
+            error_code=error,
+            signal_to_order_ns=entry.created_at - trade.signal_at,
+            order_to_fill_ns=(bought[0].transacted_at - entry.created_at) if bought else 0,
+        )
+    )
+    trade.state = TradeState.CLOSED
+    if not unclosed:
+        _book_result(state, trade.broker, pnl)
+
+
+def _error_code(state: SessionState, trade: Trade, size: Decimal, asked: Decimal, *, unclosed: bool) -> str:
+    if unclosed:
+        return "unclosed"
+    if size > ZERO:
+        return "partial" if size < asked else ""
+    entry = state.orders_of(trade, Leg.ENTRY)[0]
+    return "rejected" if entry.state is OrderState.REJECTED else "unfilled"
+
+
+def _book_result(state: SessionState, broker: str, pnl: Decimal) -> None:
+    """Add a realised result; a day's loss at the limit halts the broker until the next trading day."""
+    state.realized[broker] = state.realized.get(broker, ZERO) + pnl
+    account = state.accounts.get(broker)
+    if account is None or broker in state.halted:
+        return
+    limit = state.spec.limits.daily_loss_limit * account.equity
+    loss = -(state.realized[broker] + state.realized_earlier.get(broker, ZERO))
+    if loss >= limit > ZERO:
+        reason = f"realised loss of the day {to_cents(loss)} USD reached the limit {to_cents(limit)} USD"
+        state.halted[broker] = reason
+        state.emit(RaiseAlert(severity=Severity.CRITICAL, title=f"{broker} is halted", text=reason))
+
+
+def _quantity(fills: list[Fill]) -> Decimal:
+    return sum((fill.quantity for fill in fills), ZERO)
+
+
+def _value(fills: list[Fill]) -> Decimal:
+    return sum((fill.price * fill.quantity for fill in fills), ZERO)
+
+
+def _average(fills: list[Fill]) -> Decimal | None:
+    quantity = _quantity(fills)
+    return _value(fills) / quantity if quantity > ZERO else None
+
+
+def _worse(fills: list[Fill], decided: Decimal) -> Decimal:
+    """Return how much more was paid (or got, for an exit) than at the price decided; zero where none was known."""
+    return _value(fills) - decided * _quantity(fills) if decided > ZERO else ZERO

@@ -1,0 +1,426 @@
+"""The engine of one session: events in, commands and decisions out; the same in, the same out.
+
+It reads no clock, does no input or output and draws nothing at random. Time moves by the `at` of events.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from tbot_bot.core.bars import Bar
+from tbot_bot.core.commands import (
+    CandidatesChosen,
+    FilterAsked,
+    NonDecision,
+    Output,
+    Phase,
+    RaiseAlert,
+    ReadVix,
+    SessionEnded,
+    Severity,
+    SharesFixed,
+    SignalRaised,
+    WatchSymbols,
+)
+from tbot_bot.core.events import (
+    AccountsRead,
+    AnswerLost,
+    BarsClosed,
+    CancelRejected,
+    ControlKind,
+    ControlReceived,
+    EarlierToday,
+    EntriesResumed,
+    EntriesSuspended,
+    Event,
+    FillBusted,
+    MarketOver,
+    OrderAcknowledged,
+    OrderCancelled,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    PutQuotesRead,
+    QuotesRead,
+    ScreenCompleted,
+    VixRead,
+)
+from tbot_bot.core.identity import StrategyName
+from tbot_bot.core.instants import MINUTE
+from tbot_bot.core.money import exact
+from tbot_bot.core.orders import Direction, ShortType
+from tbot_bot.enhancements.filters import FilterAnswer
+from tbot_bot.strategy.exits import vwap_reached
+from tbot_bot.trading import allocation, entries, exit_desk, order_events, phases
+from tbot_bot.trading.closing import finish
+from tbot_bot.trading.instrument_choice import inverse_etf
+from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
+from tbot_bot.trading.signal_filters import ask_filters, vix_answer
+from tbot_bot.trading.spec import SessionSpec
+from tbot_bot.trading.symbol_states import SymbolStates
+
+
+class Engine:
+    """One session. `handle` is the only way in; `state` is for reading."""
+
+    def __init__(self, spec: SessionSpec) -> None:
+        """Start in the screening phase of `spec`."""
+        self.spec = spec
+        self.state = SessionState(spec)
+        self.symbols = SymbolStates(spec)
+        self._gap_open: set[str] = set()
+        self._handlers: Final[dict[type, Callable[..., None]]] = {
+            BarsClosed: self._on_bars,
+            AccountsRead: self._on_accounts,
+            EarlierToday: self._on_earlier,
+            ScreenCompleted: self._on_screen,
+            QuotesRead: self._on_quotes,
+            VixRead: self._on_vix,
+            PutQuotesRead: self._on_put_quotes,
+            ControlReceived: self._on_control,
+            EntriesSuspended: self._on_suspended,
+            EntriesResumed: self._on_resumed,
+            MarketOver: self._on_market_over,
+        }
+        for kind in (
+            OrderAcknowledged,
+            OrderFilled,
+            OrderCancelled,
+            OrderReplaced,
+            OrderRejected,
+            CancelRejected,
+            OrderExpired,
+            AnswerLost,
+            FillBusted,
+        ):
+            self._handlers[kind] = self._on_order_event
+
+    def handle(self, event: Event) -> list[Output]:
+        """Take one event and return what to do and what was decided, in order.
+
+        Raises:
+            KeyError: not an event of this engine.
+        """
+        state = self.state
+        handler = self._handlers[type(event)]
+        state.out = []
+        if state.ended and not isinstance(event, OrderFilled):
+            return state.out
+        state.at = max(state.at, event.at)
+        handler(event)
+        self._end_if_flat()
+        return state.out
+
+    def _on_accounts(self, event: AccountsRead) -> None:
+        state = self.state
+        for account in event.accounts:
+            state.accounts[account.broker] = account
+            state.budgets[account.broker] = self.spec.allocation.total_allocation * account.equity
+        for broker in self.spec.brokers:
+            if broker.halted:
+                state.halted[broker.name] = "halted until the next trading day"
+
+    def _on_earlier(self, event: EarlierToday) -> None:
+        self.state.traded_earlier = event.traded
+        self.state.earlier_open_trades = event.open_trades
+        self.state.realized_earlier = {broker: exact(result) for broker, result in event.realized}
+
+    def _on_screen(self, event: ScreenCompleted) -> None:
+        state = self.state
+        state.verdicts = {verdict.symbol: verdict for verdict in event.verdicts}
+        chosen = sorted((verdict for verdict in event.verdicts if verdict.rank > 0), key=lambda verdict: verdict.rank)
+        state.candidates = tuple(verdict.symbol for verdict in chosen)
+        self.symbols.follow(state.candidates)
+        state.emit(
+            CandidatesChosen(
+                at=state.at,
+                symbols=state.candidates,
+                screened=len(event.verdicts),
+                description=self.symbols.strategy.describe(self.spec.params),
+            )
+        )
+        if self.spec.strategy is StrategyName.OPEN:
+            self._gap_open = {verdict.symbol for verdict in chosen if verdict.previous_close is not None}
+        watched = list(state.candidates)
+        if self.spec.bearish.short_type is ShortType.INVERSE_ETF:
+            for verdict in chosen:
+                etf = inverse_etf(verdict.symbol, verdict.sector, self.spec.bearish)
+                if etf and etf not in watched:
+                    watched.append(etf)
+        state.emit(WatchSymbols(symbols=tuple(watched)))
+
+    def _on_bars(self, event: BarsClosed) -> None:
+        state = self.state
+        phases.advance(state, self._enter, inclusive=False)
+        at = event.at
+        live = not event.backfill
+        signals: list[Signal] = []
+        for bar in event.bars:
+            symbol = bar.symbol
+            state.last_price[symbol] = bar.close
+            state.last_seen[symbol] = bar.end
+            if symbol in self._gap_open:
+                self._check_gap(bar)
+            if symbol in self.symbols:
+                signal = self.symbols.step(bar)
+                if signal is not None:
+                    signals.append(signal)
+        if state.trades:
+            self._watch_trades(event)
+        signals.sort(key=lambda signal: (-signal.score, signal.symbol))
+        for signal in signals:
+            self._raise(signal, live=live and signal.at == at)
+        phases.advance(state, self._enter, inclusive=True)
+
+    def _watch_trades(self, event: BarsClosed) -> None:
+        state = self.state
+        bars = {bar.symbol: bar for bar in event.bars}
+        for trade in state.active_trades():
+            if trade.state in {TradeState.OPEN, TradeState.EXITING}:
+                self._watch(trade, bars)
+
+    def _watch(self, trade: Trade, bars: dict[str, Bar]) -> None:
+        state = self.state
+        if trade.exit_code:
+            exit_desk.pursue(state, trade)
+            return
+        entered = trade.entered_at
+        if entered is None:
+            return
+        if self.spec.strategy is StrategyName.MID:
+            bar = bars.get(trade.symbol)
+            vwap = self.symbols.vwap(trade.symbol)
+            falling = trade.direction is Direction.BEARISH
+            if bar is not None and bar.start >= entered and vwap_reached(bar.low, bar.high, vwap, falling):
+                reason = f"{trade.symbol} traded {bar.low:.8g} to {bar.high:.8g}, VWAP {vwap:.8g}"
+                exit_desk.leave(state, trade, "target", reason)
+                return
+        monitoring = self.spec.windows.monitoring
+        if state.at >= entered + monitoring:
+            exit_desk.leave(state, trade, "time", f"{monitoring // MINUTE} minutes since entry are over")
+            return
+        if self.spec.strategy is StrategyName.OPEN and trade.watched in bars:
+            exit_desk.follow(state, trade, bars[trade.watched])
+
+    def _raise(self, signal: Signal, *, live: bool) -> None:
+        state = self.state
+        state.signaled += 1
+        state.emit(
+            SignalRaised(
+                at=state.at,
+                symbol=signal.symbol,
+                direction=signal.direction,
+                price=signal.price,
+                score=signal.score,
+                reason=signal.reason,
+            )
+        )
+        if not live:
+            entries.drop(state, signal, "", "late", "the bar came too late to act on")
+            return
+        if state.stop_code or state.suspended:
+            entries.drop(state, signal, "", "entries_off", state.stop_code or state.suspended)
+            return
+        inputs = self.symbols.filter_inputs(signal.symbol, self.spec.filters.bollinger_deviations)
+        if not self._passes(signal, ask_filters(state, signal, inputs)):
+            return
+        if self.spec.strategy is StrategyName.CLOSE:
+            state.vix_waiting.append(signal)
+            state.emit(ReadVix(at=state.at))
+            return
+        entries.route(state, signal)
+
+    def _passes(self, signal: Signal, answers: list[FilterAnswer]) -> bool:
+        state = self.state
+        for answer in answers:
+            self._record_answer(signal.symbol, answer)
+        blocking = next((answer for answer in answers if answer.blocks), None)
+        if blocking is not None:
+            entries.drop(state, signal, "", str(blocking.name), blocking.reason)
+        return blocking is None
+
+    def _record_answer(self, symbol: str, answer: FilterAnswer) -> None:
+        state = self.state
+        state.emit(
+            FilterAsked(
+                at=state.at,
+                symbol=symbol,
+                filter=str(answer.name),
+                verdict=str(answer.verdict),
+                missing=answer.missing,
+                reason=answer.reason,
+            )
+        )
+        if answer.error and answer.name not in state.filters_alerted:
+            state.filters_alerted.add(answer.name)
+            state.emit(RaiseAlert(severity=Severity.WARNING, title=f"filter {answer.name} failed", text=answer.error))
+
+    def _check_gap(self, bar: Bar) -> None:
+        """Hold the day's first price of a candidate against MAX_GAP_PCT: before the bell nobody knew it."""
+        state = self.state
+        self._gap_open.discard(bar.symbol)
+        previous = state.verdicts[bar.symbol].previous_close
+        if previous is None or bar.start > self.spec.windows.analysis_end:
+            return
+        gap = bar.open / float(previous) - 1.0
+        if abs(gap) > float(self.spec.max_gap):
+            self.symbols.forget(bar.symbol)
+            reason = f"opened at {bar.open:.8g}, {gap:+.2%} from {previous}, limit {self.spec.max_gap}"
+            state.dropped[bar.symbol] = reason
+            state.emit(NonDecision(at=state.at, symbol=bar.symbol, reason=reason))
+
+    def _on_quotes(self, event: QuotesRead) -> None:
+        for quote in event.quotes:
+            self.state.quotes[quote.symbol] = quote
+
+    def _on_vix(self, event: VixRead) -> None:
+        state = self.state
+        state.vix = event.reading
+        answer = vix_answer(state)
+        waiting, state.vix_waiting = state.vix_waiting, []
+        if not waiting:
+            self._record_answer("", answer)
+            if answer.blocks:
+                phases.stop(state, self._enter, str(answer.name), answer.reason)
+            return
+        for signal in waiting:
+            if self._passes(signal, [answer]):
+                entries.route(state, signal)
+
+    def _on_put_quotes(self, event: PutQuotesRead) -> None:
+        entries.on_put_quotes(self.state, event)
+
+    def _on_order_event(self, event: OrderEvent) -> None:
+        phases.advance(self.state, self._enter, inclusive=False)
+        order_events.on_order_event(self.state, event)
+        self._leave_halted_brokers()
+
+    def _on_control(self, event: ControlReceived) -> None:
+        state = self.state
+        phases.advance(state, self._enter, inclusive=False)
+        trade = state.trades.get(event.trade_id)
+        match event.kind:
+            case ControlKind.STOP:
+                phases.stop(state, self._enter, "stop_request", f"{event.by}: {event.why}")
+            case ControlKind.KILL:
+                phases.stop(state, self._enter, "kill", f"{event.by}: {event.why}")
+            case ControlKind.CONFIRM if trade is not None:
+                entries.confirm(state, trade)
+            case ControlKind.DECLINE if trade is not None and trade.state is TradeState.AWAITING_CONFIRMATION:
+                entries.abandon(state, trade, "declined", f"declined by {event.by}: {event.why}")
+            case _:
+                state.anomaly("", f"{event.kind} for {event.trade_id or 'no trade'}, which does not wait for it")
+
+    def _on_suspended(self, event: EntriesSuspended) -> None:
+        self.state.suspended = event.reason
+
+    def _on_resumed(self, _: EntriesResumed) -> None:
+        self.state.suspended = ""
+
+    def _on_market_over(self, _: MarketOver) -> None:
+        state = self.state
+        phases.stop(state, self._enter, "data_over", "no more market data for this day")
+        left = [trade for trade in state.active_trades() if state.held(trade) > 0]
+        for trade in left:
+            state.emit(
+                RaiseAlert(
+                    severity=Severity.CRITICAL,
+                    title=f"{trade.symbol} is still held",
+                    text=f"{trade.trade_id}: the market's data ended before the position could be closed",
+                )
+            )
+        for trade in state.active_trades():
+            finish(state, trade, unclosed=state.held(trade) > 0)
+        self._end("the market is over")
+
+    def _leave_halted_brokers(self) -> None:
+        state = self.state
+        if not state.halted:
+            return
+        for trade in state.active_trades():
+            if trade.broker in state.halted:
+                exit_desk.leave(state, trade, "broker_halted", state.halted[trade.broker])
+
+    def _enter(self, phase: Phase) -> None:
+        """Do what the beginning of `phase` asks for."""
+        match phase:
+            case Phase.ANALYSIS if self.spec.strategy is StrategyName.CLOSE:
+                self.state.emit(ReadVix(at=self.state.at))
+            case Phase.BREAKOUT:
+                self._fix_shares()
+            case Phase.CLOSE_OUT:
+                self._close_out()
+            case _:
+                pass
+
+    def _fix_shares(self) -> None:
+        state, limits = self.state, self.spec.limits
+        live = [
+            symbol
+            for symbol in state.candidates
+            if symbol in self.symbols
+            and state.last_seen.get(symbol, 0) > self.spec.windows.start
+            and self.symbols.is_live(symbol)
+            and symbol not in state.traded_earlier
+        ]
+        slots = limits.max_open_positions - state.earlier_open_trades
+        for broker in self.spec.brokers:
+            account = state.accounts.get(broker.name)
+            if account is None:
+                continue
+            fractions = allocation.shares(
+                len(live), self.spec.allocation.max_trades, slots, self.spec.allocation.weights
+            )
+            state.shares[broker.name] = fractions
+            state.emit(
+                SharesFixed(
+                    at=state.at,
+                    broker=broker.name,
+                    float_equity=account.equity,
+                    budget=state.budgets[broker.name],
+                    live_candidates=len(live),
+                    shares=fractions,
+                )
+            )
+        if not any(state.shares.values()):
+            phases.stop(state, self._enter, "no_candidates", "no live candidate when the entry window opened")
+
+    def _close_out(self) -> None:
+        state = self.state
+        for signal in state.vix_waiting:
+            entries.drop(state, signal, "", state.stop_code, state.stop_reason)
+        state.vix_waiting = []
+        for trade in state.active_trades():
+            if trade.state in {TradeState.AWAITING_CONFIRMATION, TradeState.AWAITING_QUOTES}:
+                entries.abandon(state, trade, state.stop_code, state.stop_reason)
+            else:
+                exit_desk.leave(state, trade, state.stop_code, state.stop_reason)
+
+    def _end_if_flat(self) -> None:
+        state = self.state
+        if state.phase in {Phase.MONITORING, Phase.CLOSE_OUT} and not state.ended and state.flat():
+            self._end(state.stop_reason or "flat after the entry window")
+
+    def _end(self, reason: str) -> None:
+        state = self.state
+        if state.ended:
+            return
+        signaled = {trade.symbol for trade in state.trades.values()}
+        for symbol in state.candidates:
+            if symbol not in signaled and symbol in self.symbols:
+                state.emit(NonDecision(at=state.at, symbol=symbol, reason=self.symbols.non_decision(symbol)))
+        phases.enter(state, self._enter, Phase.REPORT, reason)
+        entered = [trade for trade in state.trades.values() if trade.entered_at is not None]
+        state.ended = True
+        state.emit(
+            SessionEnded(
+                at=state.at,
+                reason=reason,
+                candidates=len(state.candidates),
+                signaled=state.signaled,
+                entered=len(entered),
+                exited=sum(1 for trade in entered if state.held(trade) <= 0),
+                realized=tuple(state.realized.items()),
+            )
+        )

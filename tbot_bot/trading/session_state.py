@@ -1,0 +1,181 @@
+"""What one session's engine remembers. Mutable, but changed only while an event is handled."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from tbot_bot.core.bars import Quote, VixReading
+from tbot_bot.core.commands import AnomalySeen, Output, Phase
+from tbot_bot.core.identity import Leg
+from tbot_bot.core.instants import Instant
+from tbot_bot.core.instruments import Instrument
+from tbot_bot.core.money import ZERO
+from tbot_bot.core.orders import Account, Direction, Fill, ShortType
+from tbot_bot.core.screening import Verdict
+from tbot_bot.trading.orders_bot import Order, OrderState
+from tbot_bot.trading.spec import SessionSpec
+
+START_OF_TIME: Final = Instant(0)
+
+
+class TradeState(StrEnum):
+    """Where a trade (one symbol at one broker) stands."""
+
+    AWAITING_CONFIRMATION = "awaiting_confirmation"
+    AWAITING_QUOTES = "awaiting_quotes"
+    ENTERING = "entering"
+    OPEN = "open"
+    EXITING = "exiting"
+    CLOSED = "closed"
+
+
+@dataclass(slots=True, kw_only=True)
+class Signal:
+    """A strategy's wish to enter, with what is needed to act on it later."""
+
+    at: Instant
+    symbol: str
+    direction: Direction
+    price: Decimal
+    score: float
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Trade:
+    """One symbol at one broker from signal to flat."""
+
+    trade_id: str
+    broker: str
+    symbol: str
+    direction: Direction
+    signal_at: Instant
+    state: TradeState
+    signal: Signal
+    short_type: ShortType | None = None
+    instrument: Instrument | None = None
+    decision_price: Decimal = ZERO
+    """Price of the instrument at which entry was decided."""
+    allotted: Decimal = ZERO
+    order_ids: list[tuple[Leg, str]] = field(default_factory=list)
+    attempts: dict[Leg, int] = field(default_factory=dict)
+    entered_at: Instant | None = None
+    watched: str = ""
+    """Symbol whose price the protective stop watches."""
+    stop_rises: bool = False
+    """True where the stop protects against a rising price of the watched symbol."""
+    stop_price: Decimal = ZERO
+    best: float = 0.0
+    """Most favourable price of the watched symbol since entry."""
+    exit_code: str = ""
+    exit_decision_price: Decimal = ZERO
+    exit_failures: int = 0
+
+
+@dataclass(slots=True)
+class SessionState:
+    """The whole memory of a session; `out` collects the answer to the event at hand."""
+
+    spec: SessionSpec
+    phase: Phase = Phase.SCREEN
+    at: Instant = START_OF_TIME
+    out: list[Output] = field(default_factory=list)
+    ended: bool = False
+    stop_code: str = ""
+    """Why entries are over for good: `stop_request`, `kill`, `hard_exit`, ...; empty while they are not."""
+    stop_reason: str = ""
+    suspended: str = ""
+    """Why entries are suspended for now; empty while they are not."""
+    accounts: dict[str, Account] = field(default_factory=dict)
+    budgets: dict[str, Decimal] = field(default_factory=dict)
+    shares: dict[str, tuple[Decimal, ...]] = field(default_factory=dict)
+    halted: dict[str, str] = field(default_factory=dict)
+    realized: dict[str, Decimal] = field(default_factory=dict)
+    realized_earlier: dict[str, Decimal] = field(default_factory=dict)
+    earlier_open_trades: int = 0
+    traded_earlier: tuple[str, ...] = ()
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
+    last_price: dict[str, float] = field(default_factory=dict)
+    last_seen: dict[str, int] = field(default_factory=dict)
+    """End of the last bar of a symbol."""
+    quotes: dict[str, Quote] = field(default_factory=dict)
+    vix: VixReading | None = None
+    vix_waiting: list[Signal] = field(default_factory=list)
+    signaled: int = 0
+    dropped: dict[str, str] = field(default_factory=dict)
+    """Candidates that left before they could signal, and why."""
+    filters_alerted: set[str] = field(default_factory=set)
+    """Filters whose failure has been alerted: once is enough."""
+    trades: dict[str, Trade] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    order_times: list[Instant] = field(default_factory=list)
+    """When orders left within the last minute."""
+
+    def emit(self, *outputs: Output) -> None:
+        """Add `outputs` to the answer."""
+        self.out.extend(outputs)
+
+    def anomaly(self, client_order_id: str, text: str) -> None:
+        """Record something that does not add up."""
+        self.emit(AnomalySeen(at=self.at, client_order_id=client_order_id, text=text))
+
+    def orders_of(self, trade: Trade, leg: Leg) -> list[Order]:
+        """Return the orders of one leg of `trade`, oldest first."""
+        return [self.orders[order_id] for kind, order_id in trade.order_ids if kind is leg]
+
+    def open_orders_of(self, trade: Trade, leg: Leg) -> list[Order]:
+        """Return those orders of a leg that may still fill."""
+        return [order for order in self.orders_of(trade, leg) if order.is_open]
+
+    def filled(self, trade: Trade, legs: Iterable[Leg]) -> Decimal:
+        """Return the quantity executed on `legs` of `trade`."""
+        wanted = tuple(legs)
+        return sum((self.orders[oid].filled_quantity for leg, oid in trade.order_ids if leg in wanted), ZERO)
+
+    def held(self, trade: Trade) -> Decimal:
+        """Return the quantity that `trade` holds: entry executions less stop and exit executions."""
+        return self.filled(trade, (Leg.ENTRY,)) - self.filled(trade, (Leg.STOP, Leg.EXIT))
+
+    def fills_of(self, trade: Trade, legs: Iterable[Leg]) -> list[Fill]:
+        """Return the executions of `legs`, in order of the orders."""
+        wanted = tuple(legs)
+        return [fill for leg, oid in trade.order_ids if leg in wanted for fill in self.orders[oid].fills]
+
+    def active_trades(self) -> list[Trade]:
+        """Return trades that are not over, in order of their signals."""
+        return [trade for trade in self.trades.values() if trade.state is not TradeState.CLOSED]
+
+    def slots_used(self, broker: str | None = None) -> int:
+        """Return how many trades hold or may come to hold a position, at `broker` or everywhere."""
+        return sum(
+            1
+            for trade in self.trades.values()
+            if trade.state in {TradeState.ENTERING, TradeState.OPEN, TradeState.EXITING}
+            and (broker is None or trade.broker == broker)
+        )
+
+    def approved(self, broker: str) -> int:
+        """Return how many trades this session has approved at `broker`."""
+        return sum(1 for trade in self.trades.values() if trade.broker == broker and trade.allotted > ZERO)
+
+    def committed(self, broker: str) -> Decimal:
+        """Return the dollars of the budget that approved trades took; a refused entry gives its share back."""
+        return sum(
+            (
+                trade.allotted
+                for trade in self.trades.values()
+                if trade.broker == broker and not self._never_existed(trade)
+            ),
+            ZERO,
+        )
+
+    def _never_existed(self, trade: Trade) -> bool:
+        entries = self.orders_of(trade, Leg.ENTRY)
+        return bool(entries) and all(order.state is OrderState.REJECTED and not order.fills for order in entries)
+
+    def flat(self) -> bool:
+        """Return whether nothing is held, nothing rests and nothing waits."""
+        return not self.active_trades() and not any(order.is_open for order in self.orders.values())
