@@ -81,3 +81,7 @@ class Broker(Protocol):
     def events(self) -> AsyncIterator[OrderEvent]:
         """Yield order events, at least once, in order per order."""
         ...
+
+    def drain(self) -> list[OrderEvent]:
+        """Return the order events that have come since the last call, without waiting."""
+        ...

@@ -148,13 +148,15 @@ class Engine:
                 etf = inverse_etf(verdict.symbol, verdict.sector, self.spec.bearish)
                 if etf and etf not in watched:
                     watched.append(etf)
-        state.emit(WatchSymbols(symbols=tuple(watched)))
+        state.watched = tuple(watched)
+        state.emit(WatchSymbols(symbols=state.watched))
 
     def _on_bars(self, event: BarsClosed) -> None:
         state = self.state
-        phases.advance(state, self._enter, inclusive=False)
-        at = event.at
         live = not event.backfill
+        if live:
+            phases.advance(state, self._enter, inclusive=False)
+        at = event.at
         signals: list[Signal] = []
         for bar in event.bars:
             symbol = bar.symbol
@@ -175,12 +177,14 @@ class Engine:
 
     def _watch_trades(self, event: BarsClosed) -> None:
         state = self.state
-        bars = {bar.symbol: bar for bar in event.bars}
+        bars: dict[str, list[Bar]] = {}
+        for bar in event.bars:
+            bars.setdefault(bar.symbol, []).append(bar)
         for trade in state.active_trades():
             if trade.state in {TradeState.OPEN, TradeState.EXITING}:
                 self._watch(trade, bars)
 
-    def _watch(self, trade: Trade, bars: dict[str, Bar]) -> None:
+    def _watch(self, trade: Trade, bars: dict[str, list[Bar]]) -> None:
         state = self.state
         if trade.exit_code:
             exit_desk.pursue(state, trade)
@@ -189,19 +193,20 @@ class Engine:
         if entered is None:
             return
         if self.spec.strategy is StrategyName.MID:
-            bar = bars.get(trade.symbol)
             vwap = self.symbols.vwap(trade.symbol)
             falling = trade.direction is Direction.BEARISH
-            if bar is not None and bar.start >= entered and vwap_reached(bar.low, bar.high, vwap, falling):
-                reason = f"{trade.symbol} traded {bar.low:.8g} to {bar.high:.8g}, VWAP {vwap:.8g}"
-                exit_desk.leave(state, trade, "target", reason)
-                return
+            for bar in bars.get(trade.symbol, ()):
+                if bar.start >= entered and vwap_reached(bar.low, bar.high, vwap, falling):
+                    reason = f"{trade.symbol} traded {bar.low:.8g} to {bar.high:.8g}, VWAP {vwap:.8g}"
+                    exit_desk.leave(state, trade, "target", reason)
+                    return
         monitoring = self.spec.windows.monitoring
         if state.at >= entered + monitoring:
             exit_desk.leave(state, trade, "time", f"{monitoring // MINUTE} minutes since entry are over")
             return
-        if self.spec.strategy is StrategyName.OPEN and trade.watched in bars:
-            exit_desk.follow(state, trade, bars[trade.watched])
+        if self.spec.strategy is StrategyName.OPEN:
+            for bar in bars.get(trade.watched, ()):
+                exit_desk.follow(state, trade, bar)
 
     def _raise(self, signal: Signal, *, live: bool) -> None:
         state = self.state

@@ -98,6 +98,8 @@ class SessionState:
     traded_earlier: tuple[str, ...] = ()
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+    """Symbols whose bars the engine has asked for."""
     last_price: dict[str, float] = field(default_factory=dict)
     last_seen: dict[str, int] = field(default_factory=dict)
     """End of the last bar of a symbol."""
