@@ -1,0 +1,8 @@
+"""TradeBot: a daemon that trades three sessions a day, on one path from event to order.
+
+The rooms below this package, and who may import whom, are stated in `pyproject.toml` (import-linter).
+"""
+
+from typing import Final
+
+__version__: Final = "1.0.0"
