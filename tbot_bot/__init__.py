@@ -3,6 +3,4 @@
 The rooms below this package, and who may import whom, are stated in `pyproject.toml` (import-linter).
 """
 
-from typing import Final
-
-__version__: Final = "1.0.0"
+__version__ = "1.0.0"  # hatchling reads this line with a regular expression: no annotation
