@@ -58,7 +58,8 @@ def finish(state: SessionState, trade: Trade, *, unclosed: bool = False) -> None
     )
     trade.state = TradeState.CLOSED
     if not unclosed:
-        _book_result(state, trade.broker, pnl)
+        _book_result(state, trade.broker, pnl - trade.booked)
+        trade.booked = pnl
 
 
 def _error_code(state: SessionState, trade: Trade, size: Decimal, asked: Decimal, *, unclosed: bool) -> str:

@@ -48,7 +48,7 @@ from tbot_bot.core.events import (
 )
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import MINUTE
-from tbot_bot.core.money import exact
+from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import Direction, ShortType
 from tbot_bot.enhancements.filters import FilterAnswer
 from tbot_bot.strategy.exits import vwap_reached
@@ -268,10 +268,11 @@ class Engine:
         previous = state.verdicts[bar.symbol].previous_close
         if previous is None or bar.start > self.spec.windows.analysis_end:
             return
-        gap = bar.open / float(previous) - 1.0
-        if abs(gap) > float(self.spec.max_gap):
+        opened = exact(repr(bar.open))
+        gap = opened / previous - ONE
+        if abs(gap) > self.spec.max_gap:
             self.symbols.forget(bar.symbol)
-            reason = f"opened at {bar.open:.8g}, {gap:+.2%} from {previous}, limit {self.spec.max_gap}"
+            reason = f"opened at {opened}, {gap:+.2%} from {previous}, limit {self.spec.max_gap}"
             state.dropped[bar.symbol] = reason
             state.emit(NonDecision(at=state.at, symbol=bar.symbol, reason=reason))
 
@@ -299,6 +300,9 @@ class Engine:
     def _on_order_event(self, event: OrderEvent) -> None:
         phases.advance(self.state, self._enter, inclusive=False)
         order_events.on_order_event(self.state, event)
+        if self.state.ended and not self.state.flat():
+            self.state.ended = False  # a late execution: there is something to close again
+            phases.enter(self.state, self._enter, Phase.CLOSE_OUT, "an execution came after the end")
         self._leave_halted_brokers()
 
     def _on_control(self, event: ControlReceived) -> None:

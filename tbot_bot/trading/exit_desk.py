@@ -69,6 +69,20 @@ def on_entry_fill(state: SessionState, trade: Trade, fill: Fill) -> None:
         _protect(state, trade)
 
 
+def reopen(state: SessionState, trade: Trade, fill: Fill) -> None:
+    """Take a trade up again that was over: an execution came after its last order was gone."""
+    state.anomaly(fill.client_order_id, f"execution {fill.execution_id} came after the trade was over")
+    state.emit(
+        RaiseAlert(
+            severity=Severity.CRITICAL,
+            title=f"{trade.symbol}: late execution",
+            text=f"{trade.trade_id}: {fill.quantity} at {fill.price} came after the trade was over; closing what is held",
+        )
+    )
+    trade.state = TradeState.EXITING
+    trade.exit_code = trade.exit_code or "late_execution"
+
+
 def on_stop_fill(state: SessionState, trade: Trade, order: Order) -> None:
     """Take note that the protective stop has fired."""
     if not trade.exit_code:

@@ -20,7 +20,7 @@ from tbot_bot.core.orders import Fill
 from tbot_bot.trading import exit_desk
 from tbot_bot.trading.order_desk import set_state
 from tbot_bot.trading.orders_bot import Order, Trigger, apply_fill, bust
-from tbot_bot.trading.session_state import SessionState, Trade
+from tbot_bot.trading.session_state import SessionState, Trade, TradeState
 
 _TRIGGERS: Final[Mapping[type, Trigger]] = {
     OrderAcknowledged: Trigger.ACKNOWLEDGED,
@@ -56,6 +56,8 @@ def _on_fill(state: SessionState, fill: Fill) -> None:
         return
     state.orders[fill.client_order_id] = after
     trade, leg = _trade_and_leg(state, after)
+    if trade.state is TradeState.CLOSED:
+        exit_desk.reopen(state, trade, fill)
     match leg:
         case Leg.ENTRY:
             exit_desk.on_entry_fill(state, trade, fill)

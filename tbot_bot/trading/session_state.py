@@ -72,6 +72,8 @@ class Trade:
     exit_code: str = ""
     exit_decision_price: Decimal = ZERO
     exit_failures: int = 0
+    booked: Decimal = ZERO
+    """Result that the day's realised results already hold; changes where a late execution reopens the trade."""
 
 
 @dataclass(slots=True)
