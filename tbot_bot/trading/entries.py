@@ -15,13 +15,14 @@ from tbot_bot.core.instruments import Instrument, Rounding
 from tbot_bot.core.money import ONE, ZERO
 from tbot_bot.core.options import PutQuote
 from tbot_bot.core.orders import Direction, OrderType, Side
+from tbot_bot.core.policies import EntryOrder, Routing
 from tbot_bot.core.screening import Outcome
 from tbot_bot.trading import allocation, sizing
 from tbot_bot.trading.instrument_choice import Chosen, PutWanted, Unavailable, choose, choose_put
 from tbot_bot.trading.order_desk import request_for, submit
 from tbot_bot.trading.risk_bot import Intent, RiskView, check, within_a_minute
 from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
-from tbot_bot.trading.spec import BrokerSpec, EntryOrder, Routing
+from tbot_bot.trading.spec import BrokerSpec
 
 
 def route(state: SessionState, signal: Signal) -> None:

@@ -76,7 +76,7 @@ def reopen(state: SessionState, trade: Trade, fill: Fill) -> None:
         RaiseAlert(
             severity=Severity.CRITICAL,
             title=f"{trade.symbol}: late execution",
-            text=f"{trade.trade_id}: {fill.quantity} at {fill.price} came after the trade was over; closing what is held",
+            text=f"{trade.trade_id}: {fill.quantity} at {fill.price} came after the end; closing what is held",
         )
     )
     trade.state = TradeState.EXITING

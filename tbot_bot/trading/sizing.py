@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO
-from tbot_bot.trading.spec import SizingMode
+from tbot_bot.core.policies import SizingMode
 
 
 def quantity_for(

@@ -3,38 +3,13 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 
 from tbot_bot.core.codec import record
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.orders import Capabilities, ShortType
+from tbot_bot.core.policies import EntryOrder, Routing, SizingMode
 from tbot_bot.strategy.strategy_meta import CloseParams, MidParams, OpenParams
-
-
-class SizingMode(StrEnum):
-    """What a trade's share of the budget is spent on."""
-
-    NOTIONAL = "notional"
-    """The position costs the share."""
-    STOP_RISK = "stop_risk"
-    """A fill at the stop loses the share."""
-
-
-class Routing(StrEnum):
-    """Which brokers take a signal."""
-
-    EACH = "each"
-    """Every capable one, within its own float and limits."""
-    FIRST = "first"
-    """The first capable one, by order of configuration."""
-
-
-class EntryOrder(StrEnum):
-    """The form of an entry order."""
-
-    MARKETABLE_LIMIT = "marketable_limit"
-    MARKET = "market"
 
 
 @record

@@ -19,6 +19,7 @@ from tbot_bot.core.events import (
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import MINUTE, Instant, minutes, parse_iso
 from tbot_bot.core.orders import Account, Capabilities, Fill, ShortType
+from tbot_bot.core.policies import EntryOrder, Routing, SizingMode
 from tbot_bot.core.screening import Verdict
 from tbot_bot.strategy.strategy_meta import CloseParams, MidParams, OpenParams
 from tbot_bot.trading.engine import Engine
@@ -26,12 +27,9 @@ from tbot_bot.trading.spec import (
     Allocation,
     BearishRules,
     BrokerSpec,
-    EntryOrder,
     FilterRules,
     RiskLimits,
-    Routing,
     SessionSpec,
-    SizingMode,
     Windows,
 )
 
