@@ -17,7 +17,7 @@ STRONG: Final = 0.5
 """Imbalance as a fraction of the auction volume: half as many shares again find no other side."""
 
 
-def imbalance_scanner_ibkr(  # noqa: PLR0913 - two figures, two instants, one direction
+def imbalance_scanner_ibkr(
     *,
     direction: Direction,
     imbalance: float | None,

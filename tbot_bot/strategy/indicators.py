@@ -1,4 +1,3 @@
-# ruff: noqa: PLR0913, PLR0917, PLR1730 - kernels compile as they stand: branches, no calls, NaN compares false
 """Incremental indicators: `push` a bar into a small state, read the value when it is needed.
 
 A value that is not yet defined is NaN. Reading is apart from pushing because a filter asks once a day
@@ -134,7 +133,7 @@ def adx_value(state: AdxState) -> float:
 
 def bollinger_push(state: BollingerState, close: float) -> BollingerState:
     """Add a close and forget the oldest."""
-    return BollingerState(state.closes + 1, state.window[1:] + (close,))  # noqa: RUF005 - numba knows no star here
+    return BollingerState(state.closes + 1, state.window[1:] + (close,))
 
 
 def bollinger_bands(state: BollingerState, width: float) -> tuple[float, float, float]:

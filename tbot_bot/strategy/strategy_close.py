@@ -1,4 +1,3 @@
-# ruff: noqa: C901, PLR0912, PLR0915, PLR1714, PLR1730, SIM109 - kernels compile as they stand: branches, no calls, NaN compares false
 """CLOSE: the last hour's momentum, or the fade of a move that is too large for the day.
 
 The window's move r is measured in the day's own noise: z = r / (s x sqrt(minutes)), with s the sample
@@ -113,17 +112,16 @@ def step(params: CloseParams, state: CloseState, tick: Tick) -> tuple[CloseState
         before_end = start
     if end <= analysis_start:
         span = end - before_end
-        if span < bar_span or not before > 0.0:
-            return state, NONE
-        change = close / before - 1.0
-        if span != MINUTE:
-            change = change / sqrt(span / MINUTE)
-        returns += 1
-        delta = change - mean
-        mean += delta / returns
-        squares += delta * (change - mean)
-        before = close
-        before_end = end
+        if span >= bar_span and before > 0.0:
+            change = close / before - 1.0
+            if span != MINUTE:
+                change = change / sqrt(span / MINUTE)
+            returns += 1
+            delta = change - mean
+            mean += delta / returns
+            squares += delta * (change - mean)
+            before = close
+            before_end = end
     elif end <= analysis_end:
         if start >= analysis_start:
             if w_high < w_low:
@@ -204,7 +202,7 @@ def non_decision(params: CloseParams, state: CloseState) -> str:
         return "signalled"
     if state.window_high < state.window_low:
         return f"no bar between {clock(params.analysis_start)} and {clock(params.analysis_end)}"
-    if state.returns < 2:  # noqa: PLR2004 - a deviation needs two returns
+    if state.returns < 2:
         return f"z undefined: {state.returns} returns between the bell and {clock(params.analysis_start)}"
     found = figures(params, state)
     if not found.deviation > 0.0:

@@ -43,7 +43,7 @@ class Strategy:
     self_check: SelfCheck[Params]
 
 
-def _strategy(  # noqa: PLR0913, PLR0917 - one argument per column of the table
+def _strategy(
     name: StrategyName,
     params_type: type[P],
     initial_state: Callable[[P], S],
