@@ -1,0 +1,149 @@
+"""Writing files so that a reader, a crash or a full disk never leaves half of one.
+
+Whole files are replaced: written beside, synced, renamed over the old one. Logs grow by one write of whole
+lines; a line that a crash has cut is taken off when the log is opened again.
+"""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, Final
+
+from tbot_bot.config.error_handler import TbotError
+
+_ROOM: Final = "Make room on the disk; the file is rebuilt from the journal at the next write."
+_RIGHTS: Final = "Look at the rights of the folder; the file is rebuilt from the journal at the next write."
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CHUNK: Final = 65_536
+
+
+class RecordsError(TbotError):
+    """A file for people could not be written. The journal is not concerned: nothing is lost."""
+
+    code: ClassVar[str] = "RECORDS"
+    retryable: ClassVar[bool] = True
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` in the place of the file at `path`; a reader sees the old file or the new one, whole.
+
+    Raises:
+        RecordsError: it could not be written. The old file is untouched and no draft is left.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_synced(draft, data)
+            draft.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def append_lines(path: Path, data: bytes) -> None:
+    """Add whole lines to the log at `path` in one write, after taking off a last line without its end.
+
+    Raises:
+        RecordsError: nothing of `data` is in the file.
+        ValueError: `data` does not end a line.
+    """
+    if not data:
+        return
+    if not data.endswith(b"\n"):
+        msg = "a log grows by whole lines; this text has no end of line"
+        raise ValueError(msg)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            size = _mend_end(handle)
+            try:
+                _write_all(handle, data)
+                os.fsync(handle)
+            except BaseException:
+                with suppress(OSError):
+                    os.ftruncate(handle, size)
+                raise
+        finally:
+            os.close(handle)
+        if new:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def settle_log(path: Path, data: bytes) -> None:
+    """Make the log at `path` hold exactly `data`: append where it holds a beginning of it, else replace it.
+
+    Appending keeps the file that a `tail -f` follows; a log that was edited or damaged is written anew.
+
+    Raises:
+        RecordsError: it could not be written; what was there is still there.
+    """
+    try:
+        present = path.read_bytes()
+    except FileNotFoundError:
+        present = b""
+    except OSError as error:
+        raise _failure(path, error) from error
+    whole = present[: present.rfind(b"\n") + 1]
+    if not data.startswith(whole):
+        replace_file(path, data)
+    elif len(data) > len(whole):
+        append_lines(path, data[len(whole) :])
+    elif len(present) > len(whole):
+        replace_file(path, data)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        _write_all(handle, data)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def _mend_end(handle: int) -> int:
+    """Cut the log after its last end of line and return its size."""
+    size = end = os.fstat(handle).st_size
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        newline = os.pread(handle, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(handle, end)
+    return end
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _failure(path: Path, error: OSError) -> RecordsError:
+    full = error.errno in _FULL
+    what = "the disk is full" if full else f"the file cannot be written ({error.strerror})"
+    return RecordsError(what, where=str(path), mend=_ROOM if full else _RIGHTS)
+
+
+__all__ = ["RecordsError", "append_lines", "replace_file", "settle_log"]

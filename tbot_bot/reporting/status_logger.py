@@ -1,0 +1,190 @@
+"""The present state of the bot: `output/status_bot.json`, replaced whole at each change.
+
+The process that runs a session writes it; anybody may read it. It is no record: what it says is true for
+the moment it names, and a reader says in words when that moment is long past or the file is unusable.
+"""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from tbot_bot.core.commands import Phase
+from tbot_bot.core.identity import Mode
+from tbot_bot.core.instants import SECOND, Instant, iso
+from tbot_bot.core.orders import Direction
+from tbot_bot.reporting.atomic import replace_file
+from tbot_bot.reporting.report_router import OutputPaths
+from tbot_bot.reporting.shapes import from_plain, text_of, to_plain
+
+_STALE_SECONDS: Final = 15.0
+"""Three times the longest pause between two writes (5 s), as the heartbeat."""
+
+
+class BotState(StrEnum):
+    """What the bot is doing, in the words shown to people."""
+
+    IDLE = "idle"
+    SCREENING = "screening"
+    ANALYZING = "analyzing"
+    TRADING = "trading"
+    MONITORING = "monitoring"
+    CLOSING = "closing"
+    HALTED = "halted"
+    SHUTDOWN = "shutdown"
+    ERROR = "error"
+
+
+STATE_OF_PHASE: Final = {
+    Phase.SCREEN: BotState.SCREENING,
+    Phase.ANALYSIS: BotState.ANALYZING,
+    Phase.BREAKOUT: BotState.TRADING,
+    Phase.MONITORING: BotState.MONITORING,
+    Phase.CLOSE_OUT: BotState.CLOSING,
+    Phase.REPORT: BotState.CLOSING,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPosition:
+    """A position that the bot holds now."""
+
+    trade_id: str
+    broker: str
+    symbol: str
+    underlying: str
+    side: Direction
+    quantity: Decimal
+    """Signed: negative is short."""
+    entry_price: Decimal
+    current_price: Decimal | None
+    """Close of the last bar of the instrument itself; None where it has none (options)."""
+    unrealized_pnl: Decimal | None
+    """Dollars before fees of the exit; None without a current price."""
+    stop_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Realized:
+    """Realised result after fees of this session at one broker, in dollars."""
+
+    broker: str
+    pnl: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerLink:
+    """How the connection to one broker is."""
+
+    name: str
+    connected: bool
+    halted: bool
+    latency_ms: float | None
+    """None where none was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotStatus:
+    """All of `output/status_bot.json`. Counts and results are those of the present session."""
+
+    version: str
+    pid: int
+    written_at: Instant
+    """Wall clock of the writer."""
+    market_time: Instant | None
+    """Of the last event; compressed or recorded in test mode."""
+    mode: Mode
+    test_mode: bool
+    state: BotState
+    state_reason: str
+    session: str
+    """Empty between sessions."""
+    phase: Phase | None
+    scheduled_start: Instant | None
+    actual_start: Instant | None
+    """Market time of the session's first event."""
+    candidates: int
+    signaled: int
+    entered: int
+    exited: int
+    rejected: int
+    positions: tuple[OpenPosition, ...]
+    realized: tuple[Realized, ...]
+    realized_total: Decimal
+    unrealized_total: Decimal
+    """Over the positions that have a current price."""
+    brokers: tuple[BrokerLink, ...]
+    data_age_seconds: float | None
+    """Market time since the last complete bars; None before the first."""
+    last_errors: tuple[str, ...]
+    """Newest last."""
+    api_retries: int
+    entries_suspended: str
+    """Why no position is opened at present; empty where nothing is in the way."""
+    defense_mode: bool
+    kill_switch: bool
+    journal_sequence: int
+
+
+class Trouble(StrEnum):
+    """Why there is no present status."""
+
+    MISSING = "missing"
+    CORRUPT = "corrupt"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReading:
+    """What a reader found: the status, and in words what is wrong with it (empty where nothing is)."""
+
+    status: BotStatus | None
+    trouble: Trouble | None = None
+    words: str = ""
+
+
+def status_bytes(status: BotStatus) -> bytes:
+    """Return the file's content."""
+    return f"{text_of(to_plain(status), indent=1)}\n".encode()
+
+
+def write_status(records: OutputPaths, status: BotStatus) -> None:
+    """Replace the status file.
+
+    Raises:
+        RecordsError: it could not be written; the old one is still there.
+    """
+    replace_file(records.status, status_bytes(status))
+
+
+def read_status(path: Path, now: Instant, *, stale_seconds: float = _STALE_SECONDS) -> StatusReading:
+    """Return what the status file says at wall clock `now`; a stale one is returned with a warning.
+
+    A bot that has shut down writes no longer, and its last status is not stale.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        words = f"no status at {path}: the bot has not run here yet"
+        return StatusReading(status=None, trouble=Trouble.MISSING, words=words)
+    except OSError as error:
+        words = f"the status at {path} cannot be read: {error.strerror}"
+        return StatusReading(status=None, trouble=Trouble.CORRUPT, words=words)
+    try:
+        status = from_plain(BotStatus, json.loads(text))
+    except (ValueError, RecursionError) as error:
+        words = f"the status at {path} is not usable: {error}. The running bot replaces it within 5 s"
+        return StatusReading(status=None, trouble=Trouble.CORRUPT, words=words)
+    age = (now - status.written_at) / SECOND
+    if status.state is BotState.SHUTDOWN or age <= stale_seconds:
+        return StatusReading(status=status)
+    words = f"the status is {age:.0f} s old (of {iso(status.written_at)}): process {status.pid} may be gone"
+    return StatusReading(status=status, trouble=Trouble.STALE, words=words)
+
+
+__all__ = [
+    "STATE_OF_PHASE", "BotState", "BotStatus", "BrokerLink", "OpenPosition", "Realized", "StatusReading", "Trouble",
+    "read_status", "status_bytes", "write_status",
+]  # fmt: skip
