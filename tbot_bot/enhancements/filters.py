@@ -101,7 +101,7 @@ def block(name: FilterName, reason: str) -> FilterAnswer:
     return FilterAnswer(name=name, verdict=FilterVerdict.BLOCK, missing=False, reason=reason)
 
 
-def allow_if(ok: bool, name: FilterName, reason: str) -> FilterAnswer:
+def allow_if(ok: bool, name: FilterName, reason: str) -> FilterAnswer:  # noqa: FBT001 - the first thing it is about
     """Return `allow` where `ok`, else `block`, with the same reason."""
     return allow(name, reason) if ok else block(name, reason)
 
@@ -120,7 +120,7 @@ def ask(filter_call: Callable[[], FilterAnswer], name: FilterName, on_missing: O
     """Return what `filter_call` answers; where it raises, the answer `on_missing` prescribes, with the error."""
     try:
         return filter_call()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a filter's bug must not stop a session; it is kept and alerted
         text = f"{type(error).__name__}: {error}"
         return _without_datum(name, on_missing, f"filter failed: {text}", text)
 

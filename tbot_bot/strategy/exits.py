@@ -1,3 +1,4 @@
+# ruff: noqa: PLR1716, PLR1730 - kernels compile as they stand: branches, no calls, NaN compares false
 """When to leave: pure kernels over completed bars, called by the engine and compiled in backtests.
 
 Stop distances are fractions; `rising` says on which side the stop is, as `StopTrigger.rising` does: True
@@ -7,7 +8,7 @@ protects a bearish trade (the stop is above the price), False a long one.
 from tbot_bot.strategy.strategy_meta import Tick
 
 
-def trail(best: float, tick: Tick, pct: float, rising: bool) -> tuple[float, float]:
+def trail(best: float, tick: Tick, pct: float, rising: bool) -> tuple[float, float]:  # noqa: FBT001 - numba has no keyword-only
     """Take one completed bar; return the best price since entry and the stop level that trails it by `pct`.
 
     `best` is the entry price before the first bar. The level is for prices after this bar: a bar never
@@ -32,7 +33,7 @@ def vwap_touched(low: float, high: float, vwap: float) -> bool:
     return low <= vwap and vwap <= high
 
 
-def vwap_reached(low: float, high: float, vwap: float, rising: bool) -> bool:
+def vwap_reached(low: float, high: float, vwap: float, rising: bool) -> bool:  # noqa: FBT001 - numba has no keyword-only
     """Return whether a trade's price is at VWAP or has jumped over it; False where VWAP is NaN.
 
     Like `vwap_touched`, but a gap through VWAP also ends the trade: `rising` is True for a bearish trade

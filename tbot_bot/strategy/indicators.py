@@ -1,3 +1,4 @@
+# ruff: noqa: PLR1730 - kernels compile as they stand: branches, no calls, NaN compares false
 """Incremental indicators: `push` a bar into a small state, read the value when it is needed.
 
 A value that is not yet defined is NaN. Reading is apart from pushing because a filter asks once a day
@@ -133,7 +134,7 @@ def adx_value(state: AdxState) -> float:
 
 def bollinger_push(state: BollingerState, close: float) -> BollingerState:
     """Add a close and forget the oldest."""
-    return BollingerState(state.closes + 1, state.window[1:] + (close,))
+    return BollingerState(state.closes + 1, state.window[1:] + (close,))  # noqa: RUF005 - numba knows no star here
 
 
 def bollinger_bands(state: BollingerState, width: float) -> tuple[float, float, float]:

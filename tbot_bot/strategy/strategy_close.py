@@ -1,3 +1,4 @@
+# ruff: noqa: C901, PLR0912, PLR0915, PLR1714, PLR1730, SIM109 - kernels compile as they stand: branches, no calls, NaN compares false
 """CLOSE: the last hour's momentum, or the fade of a move that is too large for the day.
 
 The window's move r is measured in the day's own noise: z = r / (s x sqrt(minutes)), with s the sample
@@ -202,7 +203,7 @@ def non_decision(params: CloseParams, state: CloseState) -> str:
         return "signalled"
     if state.window_high < state.window_low:
         return f"no bar between {clock(params.analysis_start)} and {clock(params.analysis_end)}"
-    if state.returns < 2:
+    if state.returns < 2:  # noqa: PLR2004 - a deviation needs two returns
         return f"z undefined: {state.returns} returns between the bell and {clock(params.analysis_start)}"
     found = figures(params, state)
     if not found.deviation > 0.0:

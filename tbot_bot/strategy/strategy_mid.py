@@ -1,3 +1,4 @@
+# ruff: noqa: PLR1730 - kernels compile as they stand: branches, no calls, NaN compares false
 """MID: reversion to the day's volume-weighted average price.
 
 A close far enough from VWAP signals back toward it. VWAP as the price of the day: Stephen Berkowitz,

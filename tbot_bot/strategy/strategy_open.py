@@ -1,3 +1,4 @@
+# ruff: noqa: C901, PLR0912, PLR1730 - kernels compile as they stand: branches, no calls, NaN compares false
 """OPEN: opening range breakout.
 
 The range is the high and low of the analysis window; a close beyond it by the buffer signals in its
