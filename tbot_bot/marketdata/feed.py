@@ -1,0 +1,156 @@
+"""What a trading day's data looks like to everyone who consumes it, and the pace at which it is told."""
+
+import csv
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from tbot_bot.config.error_handler import DataError
+from tbot_bot.core.bars import Bar, VixReading
+from tbot_bot.core.calendar import TradingDay
+from tbot_bot.core.instants import SECOND, Instant
+from tbot_bot.core.money import exact
+from tbot_bot.core.screening import Fundamentals
+
+FUNDAMENTALS_FILE: Final = "fundamentals.csv"
+_COLUMNS: Final = ("symbol", "market_cap", "avg_volume", "sector")
+
+
+class Slice(NamedTuple):
+    """One step of the regular session's grid: everything that became known at `end`."""
+
+    start: Instant
+    end: Instant
+    bars: tuple[Bar, ...]
+    """The bars that are complete at `end`, by symbol; empty where nothing traded."""
+
+
+class MarketDay(Protocol):
+    """One trading day of market data. Whatever takes an instant answers only with what was known by then."""
+
+    @property
+    def day(self) -> TradingDay:
+        """The session."""
+
+    @property
+    def span(self) -> int:
+        """Nanoseconds of the finest bar, and of one step of the grid."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol of the day, sorted; inverse ETFs included."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the operator should know about the data, in words."""
+
+    def slices(self, start: Instant | None = None) -> Iterator[Slice]:
+        """Yield every step from the bell (or the first that begins at or after `start`) to the close."""
+
+    def bars_until(self, symbol: str, at: Instant) -> tuple[Bar, ...]:
+        """Return the symbol's regular-session bars that are complete at `at`, oldest first."""
+
+    def last_price(self, symbol: str, at: Instant) -> float | None:
+        """Return the close of the day's last bar complete at `at`, pre-market included; dollars."""
+
+    def previous_close(self, symbol: str) -> float | None:
+        """Return the last regular-session close before the day; dollars."""
+
+    def average_volume(self, symbol: str) -> float | None:
+        """Return the mean regular-session volume of up to 20 earlier days; shares a day."""
+
+    def daily_closes(self, symbol: str) -> tuple[float, ...]:
+        """Return regular-session closes of up to 20 earlier trading days, oldest first; dollars."""
+
+    def realised_volatility(self, symbol: str, at: Instant) -> float | None:
+        """Return the annualised volatility of the symbol's returns before `at` (0.35 is 35 %)."""
+
+    def fundamentals(self, symbol: str) -> Fundamentals | None:
+        """Return the slow facts, None where there is no source for the symbol."""
+
+    def vix_at(self, at: Instant) -> VixReading | None:
+        """Return the VIX as known at `at`, None where missing or older than a trading day."""
+
+
+def read_fundamentals(path: Path) -> Mapping[str, Fundamentals]:
+    """Read `symbol,market_cap,avg_volume,sector`; dollars and shares a day, an empty cell is not known.
+
+    Raises:
+        DataError: unreadable, other columns, a symbol twice or missing, a number that is none or negative.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            names = [name.strip() for name in rows.fieldnames or ()]
+            missing = [name for name in _COLUMNS if name not in names]
+            if missing:
+                raise DataError(
+                    f"columns {', '.join(names) or 'none'} found, {', '.join(missing)} missing",
+                    where=str(path),
+                    mend=f"The first line must read {','.join(_COLUMNS)}.",
+                )
+            rows.fieldnames = names
+            found: dict[str, Fundamentals] = {}
+            for row in rows:
+                facts = _facts(row, f"{path}:{rows.line_num}")
+                if facts.symbol in found:
+                    raise DataError(f"{facts.symbol} stands here twice", where=f"{path}:{rows.line_num}")
+                found[facts.symbol] = facts
+            return found
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read: {error}", where=str(path)) from None
+
+
+def _facts(row: Mapping[str, str | None], where: str) -> Fundamentals:
+    symbol = (row["symbol"] or "").strip()
+    if not symbol:
+        raise DataError("a row without a symbol", where=where)
+    return Fundamentals(
+        symbol=symbol,
+        market_cap=_number(row["market_cap"], "market_cap", where),
+        average_volume=_number(row["avg_volume"], "avg_volume", where),
+        sector=(row["sector"] or "").strip(),
+    )
+
+
+def _number(text: str | None, name: str, where: str) -> Decimal | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        number = exact(text.strip())
+    except ValueError as error:
+        raise DataError(f"{name}: {error}", where=where, mend="Leave the cell empty where unknown.") from None
+    if number < 0:
+        raise DataError(f"{name} {number} is negative", where=where)
+    return number
+
+
+class PacingClock(Protocol):
+    """The real time that passes while a market is told; injected, so that tests need not wait."""
+
+    def now(self) -> Instant:
+        """Return a monotonic instant."""
+
+    @property
+    def sleep(self) -> Callable[[float], Awaitable[None]]:
+        """Wait for some real seconds."""
+
+
+async def pace(slices: Iterable[Slice], clock: PacingClock, speed: float | None) -> AsyncIterator[Slice]:
+    """Yield `slices` at `speed` market seconds per real second, None as fast as they are taken.
+
+    A slice is told when its end has come: the first after its own length, later ones by the distance of ends,
+    counted from the start, so that a slow consumer catches up instead of drifting.
+    """
+    began: Instant | None = None
+    origin = Instant(0)
+    for piece in slices:
+        if speed is not None:
+            if began is None:
+                began, origin = clock.now(), piece.start
+            due = began + round((piece.end - origin) / speed)
+            wait = due - clock.now()
+            if wait > 0:
+                await clock.sleep(wait / SECOND)
+        yield piece
