@@ -1,7 +1,8 @@
 """The end report as tables for a terminal, and as plain text for everything else."""
 
 import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -34,11 +35,7 @@ def render(report: DayReport) -> Group:
         heading = Text(f"To look at ({len(report.problems)})", style="bold red")
         parts += [Text(), heading, *(_indented(Text(line)) for line in report.problems)]
     if report.files:
-        parts += [
-            Text(),
-            Text("Files", style="bold"),
-            *(_indented(Text(path, overflow="fold")) for path in report.files),
-        ]
+        parts += [Text(), Text("Files", style="bold"), *_files(report.files)]
     return Group(*parts)
 
 
@@ -59,7 +56,7 @@ def _title(report: DayReport) -> Text:
     title.append(f"   {_count(len(report.sessions), 'session')}, {_count(traded, 'trade')}, PnL ")
     title.append(_money(report.pnl))
     if report.took_seconds is not None:
-        title.append(f", took {report.took_seconds:.1f} s")
+        title.append(f"\ntook {report.took_seconds:.1f} s", style="dim")
     return title
 
 
@@ -93,7 +90,7 @@ def _signals(report: DayReport) -> RenderableType:
     if not report.signals:
         return _indented(Text("none"))
     table = _table()
-    table.add_column("time", no_wrap=True)
+    table.add_column("UTC", no_wrap=True)
     table.add_column("session", no_wrap=True)
     table.add_column("symbol", no_wrap=True)
     table.add_column("side", no_wrap=True)
@@ -103,7 +100,7 @@ def _signals(report: DayReport) -> RenderableType:
         why = Text(line.reason)
         for refusal in line.dropped:
             why.append(f"\nrefused by {refusal}" if not refusal.startswith("all: ") else f"\nrefused, {refusal[5:]}")
-        table.add_row(_clock(line.at), line.strategy.value, line.symbol, line.side, plain(line.price), why)
+        table.add_row(_clock(line.at), line.strategy.value, line.symbol, line.side, _price(line.price), why)
     return table
 
 
@@ -112,7 +109,7 @@ def _trades(trades: Iterable[TradeLine]) -> RenderableType:
     if not lines:
         return _indented(Text("none"))
     table = _table()
-    for name in ("in", "out", "session", "broker", "ticker", "side"):
+    for name in ("UTC", "session", "broker", "ticker", "side"):
         table.add_column(name, no_wrap=True)
     for name in ("size", "entry", "exit", "PnL"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -122,8 +119,7 @@ def _trades(trades: Iterable[TradeLine]) -> RenderableType:
         if line.error_code:
             reason.append(f" ({line.error_code})", style="red")
         table.add_row(
-            "-" if line.entered_at is None else _clock(line.entered_at)[:5],
-            _clock(line.exited_at)[:5],
+            f"{_clock(line.entered_at)[:5] if line.entered_at is not None else '     '}-{_clock(line.exited_at)[:5]}",
             line.strategy.value,
             line.broker,
             line.ticker,
@@ -167,8 +163,18 @@ def _add_share(table: Table, name: str, share: Share) -> None:
     )
 
 
+def _files(paths: Sequence[str]) -> Iterable[RenderableType]:
+    """Name the folder that they share once, then each file below it."""
+    shared = os.path.commonpath(paths) if len(paths) > 1 else ""
+    if shared not in {"", os.sep}:
+        yield _indented(Text(f"below {shared}", overflow="fold"))
+        paths = [os.path.relpath(path, shared) for path in paths]
+    for path in paths:
+        yield _indented(Text(path, overflow="fold"))
+
+
 def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=True, show_edge=False, header_style="dim", padding=(0, 1))
+    return Table(box=box.SIMPLE_HEAD, pad_edge=True, show_edge=False, header_style="dim", padding=(0, 1, 0, 0))
 
 
 def _indented(part: RenderableType) -> Padding:

@@ -129,21 +129,12 @@ class Projector:
         if session is not None:
             facts = session_report.facts_of(item)
             self._logs[session.strategy].tell(session_report.lines_of(session, facts, self._format, self._level))
-            self._stories.feed(session, item)
+            changed = self._stories.feed(session, item)
+            self._history_dirty = self._history_dirty or changed
             self._summary_dirty = True
-        return self._notice(item)
-
-    def _notice(self, item: Item) -> bool:
-        match item:
-            case Decided(outputs=outputs):
-                traded = any(isinstance(told, commands.SignalDropped | commands.TradeRecord) for told in outputs)
-                self._history_dirty = self._history_dirty or traded
-                return any(isinstance(told, _MOMENTS) for told in outputs)
-            case SessionSpec():
-                self._history_dirty = True  # a rehearsal takes the earlier run's rows away
-                return True
-            case _:
-                return isinstance(item, ErrorRaised | SessionSkipped)
+        if isinstance(item, Decided):
+            return any(isinstance(told, _MOMENTS) for told in item.outputs)
+        return isinstance(item, SessionSpec | ErrorRaised | SessionSkipped)
 
     def _write_history(self) -> None:
         rows = tuple(self._stories.rows())

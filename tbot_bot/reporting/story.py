@@ -112,17 +112,25 @@ class Stories:
         self._latest: dict[tuple[date, StrategyName], SessionStory] = {}
         self._skipped: dict[tuple[date, StrategyName], str] = {}
 
-    def feed(self, session: SessionId, item: Item) -> None:
-        """Take in the next row's record; rows of a run that a later one has replaced are passed over."""
+    def feed(self, session: SessionId, item: Item) -> bool:
+        """Take in the next row's record and return whether the trade history is another one now.
+
+        Rows of a run that a later one has replaced are passed over.
+        """
         if isinstance(item, SessionSkipped):
             self._skipped[item.day, item.strategy] = item.reason
-            return
+            return False
         key = (session.day, session.strategy)
         known = self._latest.get(key)
+        before = len(known.rows) if known is not None else 0
         if known is None or known.session.run < session.run:
             known = self._latest[key] = SessionStory(session=session, mode=self._mode)
+            if before:
+                known.feed(item)
+                return True
         if known.session == session:
             known.feed(item)
+        return len(known.rows) != before
 
     def days(self) -> tuple[date, ...]:
         """Return the days with a session, run or skipped, in order."""
