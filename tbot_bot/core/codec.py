@@ -64,6 +64,8 @@ def to_json(value: object) -> Json:
             for field in fields(value):
                 body[field.name] = to_json(getattr(value, field.name))
             return body
+        case _:
+            pass
     msg = f"a record cannot hold {value!r} of type {type(value).__name__}"
     raise CodecError(msg)
 

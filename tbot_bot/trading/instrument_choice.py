@@ -73,26 +73,26 @@ def choose(
 
 
 def inverse_etf(symbol: str, sector: str, rules: BearishRules) -> str:
-    """Return the inverse ETF for `symbol`: by symbol, then by sector, then the default; "" where there is none."""
+    """Return the inverse ETF for `symbol`: by symbol, then by sector (any case), then the default; "" for none."""
     by_symbol = dict(rules.inverse_by_symbol)
-    by_sector = dict(rules.inverse_by_sector)
-    return by_symbol.get(symbol) or (by_sector.get(sector) if sector else None) or rules.inverse_default
+    by_sector = {name.lower(): etf for name, etf in rules.inverse_by_sector}
+    return by_symbol.get(symbol) or by_sector.get(sector.strip().lower()) or rules.inverse_default
 
 
 def choose_put(quotes: tuple[PutQuote, ...], spot: Decimal, rules: BearishRules) -> PutQuote | Unavailable:
     """Return the put to buy: nearest expiry, then delta nearest the target (strike nearest the money without deltas).
 
-    `quotes` are puts that expire late enough. A spread wider than the limit, measured on the ask, is no market.
+    `quotes` are puts that expire late enough. A spread wider than the limit is no market.
     """
     offered = [put for put in quotes if put.instrument.expiry is not None and put.quote.ask > ZERO]
     if not offered:
         return Unavailable(code="no_put", reason="no put is offered")
     nearest = min(put.instrument.expiry for put in offered if put.instrument.expiry is not None)
     in_expiry = [put for put in offered if put.instrument.expiry == nearest]
-    tight = [put for put in in_expiry if put.quote.ask - put.quote.bid <= rules.put_max_spread * put.quote.ask]
+    tight = [put for put in in_expiry if _spread(put) <= rules.put_max_spread]
     if not tight:
         return Unavailable(
-            code="put_spread", reason=f"every put of {nearest} is wider than {rules.put_max_spread} of its ask"
+            code="put_spread", reason=f"every put of {nearest} is wider than {rules.put_max_spread} of its middle price"
         )
     with_delta = [put for put in tight if put.delta is not None]
     if with_delta:
@@ -101,3 +101,8 @@ def choose_put(quotes: tuple[PutQuote, ...], spot: Decimal, rules: BearishRules)
             key=lambda put: (abs((put.delta or ZERO) - rules.put_target_delta), put.instrument.strike),
         )
     return min(tight, key=lambda put: (abs(put.instrument.strike - spot), put.instrument.strike))
+
+
+def _spread(put: PutQuote) -> Decimal:
+    """Return ask less bid as a fraction of the middle price."""
+    return (put.quote.ask - put.quote.bid) / ((put.quote.ask + put.quote.bid) / 2)
