@@ -1,0 +1,1 @@
+"""Screeners: which symbols a session looks at, with a verdict on every one."""
