@@ -1,0 +1,1 @@
+"""Where orders go: the matching engine, the brokers built on it, the router, and what each broker can do."""
