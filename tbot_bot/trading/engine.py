@@ -211,6 +211,7 @@ class Engine:
     def _raise(self, signal: Signal, *, live: bool) -> None:
         state = self.state
         state.signaled += 1
+        state.signaled_symbols.add(signal.symbol)
         state.emit(
             SignalRaised(
                 at=state.at,
@@ -415,9 +416,8 @@ class Engine:
         state = self.state
         if state.ended:
             return
-        signaled = {trade.symbol for trade in state.trades.values()}
         for symbol in state.candidates:
-            if symbol not in signaled and symbol in self.symbols:
+            if symbol not in state.signaled_symbols and symbol in self.symbols:
                 state.emit(NonDecision(at=state.at, symbol=symbol, reason=self.symbols.non_decision(symbol)))
         phases.enter(state, self._enter, Phase.REPORT, reason)
         entered = [trade for trade in state.trades.values() if trade.entered_at is not None]

@@ -5,6 +5,7 @@ from decimal import Decimal
 from tbot_bot.core.commands import (
     CheckAnswered,
     ConfirmationAwaited,
+    Phase,
     ReadPutQuotes,
     SignalDropped,
     TradeApproved,
@@ -219,7 +220,7 @@ def _view(state: SessionState, trade: Trade, instrument: Instrument, price: Deci
         at=state.at,
         mode=state.spec.mode,
         test_mode=state.spec.test_mode,
-        phase=state.phase,
+        phase=_entry_phase(state),
         entries_off=state.stop_code or state.suspended,
         broker_halted=state.halted.get(trade.broker, ""),
         capabilities=broker.capabilities,
@@ -241,6 +242,12 @@ def _view(state: SessionState, trade: Trade, instrument: Instrument, price: Deci
         orders_last_minute=len(within_a_minute(state.order_times, state.at)),
         opposite_orders=_opposite_orders(state, trade, instrument),
     )
+
+
+def _entry_phase(state: SessionState) -> Phase:
+    """Return the session's phase; an answer that came for the window's very last bar still counts as within it."""
+    in_time = state.phase is Phase.MONITORING and state.at <= state.spec.windows.entry_end
+    return Phase.BREAKOUT if in_time else state.phase
 
 
 def _opposite_orders(state: SessionState, trade: Trade, instrument: Instrument) -> int:

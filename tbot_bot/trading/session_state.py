@@ -109,6 +109,8 @@ class SessionState:
     vix: VixReading | None = None
     vix_waiting: list[Signal] = field(default_factory=list)
     signaled: int = 0
+    signaled_symbols: set[str] = field(default_factory=set)
+    """For looking up only: a set has no order that two runs share."""
     dropped: dict[str, str] = field(default_factory=dict)
     """Candidates that left before they could signal, and why."""
     filters_alerted: set[str] = field(default_factory=set)
@@ -182,4 +184,4 @@ class SessionState:
 
     def flat(self) -> bool:
         """Return whether nothing is held, nothing rests and nothing waits."""
-        return not self.active_trades() and not any(order.is_open for order in self.orders.values())
+        return not self.vix_waiting and not self.active_trades() and not any(order.is_open for order in self.orders.values())

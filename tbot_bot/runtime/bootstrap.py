@@ -1,0 +1,230 @@
+"""The composition root: settings become specifications, limits and venues. Nowhere else are they put together."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
+from tbot_bot.broker.capabilities import SIMULATED
+from tbot_bot.broker.matching import Venue
+from tbot_bot.config.env_bot import BotSettings
+from tbot_bot.config.error_handler import ConfigError, ConfigProblem
+from tbot_bot.config.inverse_etf import InverseEtfMap
+from tbot_bot.config.settings import Settings
+from tbot_bot.core.identity import Mode, SessionId, StrategyName
+from tbot_bot.core.instants import Duration, Instant
+from tbot_bot.core.money import ONE, to_cents
+from tbot_bot.core.screening import Verdict
+from tbot_bot.marketdata.feed import MarketDay
+from tbot_bot.marketdata.synthetic import SyntheticMarket
+from tbot_bot.runtime.embedded_market import ModelledPuts
+from tbot_bot.runtime.fingerprint import code_fingerprint
+from tbot_bot.runtime.schedule import PlannedSession
+from tbot_bot.screeners.recorded_screener import screen
+from tbot_bot.screeners.rules import ScreenRules
+from tbot_bot.strategy.strategy_meta import CloseParams, MidParams, OpenParams
+from tbot_bot.trading.spec import (
+    Allocation,
+    BearishRules,
+    BrokerSpec,
+    FilterRules,
+    RiskLimits,
+    SessionSpec,
+    Windows,
+)
+
+EMBEDDED: Final = "sim"
+"""Name of the simulated broker where test mode has none enabled."""
+DEFAULT_SEED: Final = 1
+"""Of the synthetic market, where nobody has named one."""
+DEFENSE_TAG: Final = "DEFENSE_MODE_ACTIVE"
+
+
+def broker_names(bot: BotSettings) -> tuple[str, ...]:
+    """Return the names of the enabled brokers, in order of configuration; test mode without any has `sim`."""
+    return bot.enabled_brokers or (EMBEDDED,)
+
+
+def float_targets(bot: BotSettings) -> Mapping[str, Decimal]:
+    """Return each active broker's share of what is not reserve: the dollars a simulated account starts with."""
+    names = broker_names(bot)
+    share = to_cents(bot.total_capital * (ONE - bot.reserve_fraction) / len(names))
+    return dict.fromkeys(names, share)
+
+
+def session_spec(
+    bot: BotSettings,
+    planned: PlannedSession,
+    *,
+    session: SessionId,
+    mode: Mode,
+    bar_span: Duration,
+    inverse: InverseEtfMap,
+    settings_fingerprint: str,
+) -> SessionSpec:
+    """Return the specification of `planned`, as the session's first journal row holds it."""
+    windows = replace(planned.windows, bar_span=bar_span)
+    strategy = bot.strategy(planned.strategy)
+    return SessionSpec(
+        session=session,
+        day=session.day,
+        strategy=planned.strategy,
+        mode=mode,
+        test_mode=bot.test_mode,
+        confirmation_required=bot.trade_confirmation_required,
+        windows=windows,
+        params=_params(bot, planned.strategy, windows),
+        stop_fraction=_stop_fraction(bot, planned.strategy),
+        max_gap=strategy.max_gap_pct,
+        brokers=tuple(BrokerSpec(name=name, capabilities=SIMULATED) for name in broker_names(bot)),
+        routing=bot.routing,
+        allocation=_allocation(bot),
+        limits=_limits(bot),
+        bearish=BearishRules(
+            short_type=strategy.short_type,
+            inverse_by_symbol=tuple(inverse.by_symbol.items()),
+            inverse_by_sector=tuple(inverse.by_sector.items()),
+            inverse_default=bot.inverse_etf_default,
+            put_min_days=bot.put_min_dte,
+            put_max_spread=bot.put_max_spread_pct,
+            put_target_delta=bot.put_target_delta,
+        ),
+        filters=FilterRules(
+            adx_enabled=bot.adx_filter_enabled,
+            adx_max=float(bot.adx_max),
+            bollinger_enabled=bot.bollinger_filter_enabled,
+            bollinger_deviations=float(bot.bollinger_stddev),
+            vix_threshold=bot.strat_close_vix_threshold,
+            imbalance_enabled=bot.imbalance_filter_enabled,
+        ),
+        tags=(DEFENSE_TAG,) if bot.defense_mode_active else (),
+        code_fingerprint=code_fingerprint(),
+        settings_fingerprint=settings_fingerprint,
+    )
+
+
+def _params(bot: BotSettings, strategy: StrategyName, windows: Windows) -> OpenParams | MidParams | CloseParams:
+    bell, start, span = windows.bell, windows.start, windows.bar_span
+    analysis_end, entry_end = windows.analysis_end, windows.entry_end
+    match strategy:
+        case StrategyName.OPEN:
+            return OpenParams(bell, start, analysis_end, entry_end, span, float(bot.strat_open_buffer))
+        case StrategyName.MID:
+            return MidParams(bell, start, analysis_end, entry_end, span, float(bot.strat_mid_vwap_threshold))
+        case StrategyName.CLOSE:
+            momentum, fade = float(bot.close_momentum_pct), float(bot.close_fade_z)
+            return CloseParams(bell, start, analysis_end, entry_end, span, momentum, fade)
+
+
+def _stop_fraction(bot: BotSettings, strategy: StrategyName) -> Decimal:
+    match strategy:
+        case StrategyName.OPEN:
+            return bot.open_trailing_stop_pct
+        case StrategyName.MID:
+            return bot.mid_stop_loss_pct
+        case StrategyName.CLOSE:
+            return bot.close_stop_loss_pct
+
+
+def _allocation(bot: BotSettings) -> Allocation:
+    return Allocation(
+        total_allocation=bot.defense_mode_total_allocation if bot.defense_mode_active else bot.total_allocation,
+        weights=bot.weights,
+        max_trades=bot.max_trades,
+        sizing_mode=bot.sizing_mode,
+        fractional=bot.fractional,
+        entry_order=bot.entry_order,
+        max_slippage=bot.max_slippage_pct,
+    )
+
+
+def _limits(bot: BotSettings) -> RiskLimits:
+    return RiskLimits(
+        disable_all_trades=bot.disable_all_trades,
+        kill_switch=False,
+        max_risk_per_trade=bot.max_risk_per_trade,
+        daily_loss_limit=bot.daily_loss_limit,
+        max_open_positions=bot.max_open_positions,
+        max_concurrent_per_broker=bot.max_concurrent_trades_per_broker,
+        max_order_notional=bot.max_order_notional,
+        max_orders_per_minute=bot.max_orders_per_minute,
+        price_collar=bot.price_collar_pct,
+        max_spread=bot.max_spread_pct,
+        min_volume=Decimal(bot.min_volume_threshold),
+    )
+
+
+def simulated_brokers(
+    bot: BotSettings, market: MarketDay, store: Callable[[str], VenueStore] | None = None
+) -> Mapping[str, SimulatedBroker]:
+    """Return the embedded venues behind the enabled brokers' names; without `store` they live in memory."""
+    hours = market.day
+
+    def is_open(at: Instant) -> bool:
+        return hours.open_at <= at < hours.close_at
+
+    puts = ModelledPuts(market)
+    return {
+        name: SimulatedBroker(
+            Venue(broker=name, cash=cash, pricer=puts, is_open=is_open), store=None if store is None else store(name)
+        )
+        for name, cash in float_targets(bot).items()
+    }
+
+
+def market_day_of(day: date, *, data: Path | None, vix: Path | None, seed: int | None) -> MarketDay:
+    """Return the embedded market of `day`: recorded where `data` names bars, else synthetic by `seed`.
+
+    Raises:
+        DataError: the recorded data cannot be used for this day.
+    """
+    if data is None:
+        return SyntheticMarket(DEFAULT_SEED if seed is None else seed, day)
+    from tbot_bot.marketdata.recorded_loader import load_day  # noqa: PLC0415 - needs numpy, which a daemon does without
+
+    return load_day(data, day, vix=vix)
+
+
+def screener_for(settings: Settings, spec: SessionSpec) -> Callable[[MarketDay, Instant], tuple[Verdict, ...]]:
+    """Return the screener of one session, bound to its limits.
+
+    Raises:
+        ConfigError: `UNIVERSE` names a file that cannot be used.
+    """
+    bot = settings.bot
+    strategy = bot.strategy(spec.strategy)
+    inverse = spec.bearish
+    funds = {etf for _, etf in (*inverse.inverse_by_symbol, *inverse.inverse_by_sector)}
+    if inverse.inverse_default:
+        funds.add(inverse.inverse_default)
+    rules = ScreenRules(
+        min_price=bot.min_price,
+        max_price=bot.max_price,
+        min_volume=Decimal(bot.min_volume_threshold),
+        max_gap=strategy.max_gap_pct,
+        min_market_cap=strategy.min_market_cap,
+        max_market_cap=strategy.max_market_cap,
+        max_candidates=bot.screener_max_candidates,
+        universe=_universe(settings),
+        excluded=frozenset(funds),
+        test_mode=bot.test_mode,
+    )
+    return lambda day, at: screen(day, spec.strategy, rules, at)
+
+
+def _universe(settings: Settings) -> tuple[str, ...]:
+    universe = settings.bot.universe
+    if universe.file is None:
+        return universe.symbols
+    path = settings.home / universe.file
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = ConfigProblem(
+            file=str(universe.file), expected=f"a readable text file with one symbol a line ({error})"
+        )
+        raise ConfigError([problem]) from None
+    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#")))

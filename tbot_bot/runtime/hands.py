@@ -1,0 +1,122 @@
+"""The hands of a session: what the engine commands, done through brokers and data sources."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from tbot_bot.core.commands import (
+    CancelOrder,
+    Output,
+    RaiseAlert,
+    ReadPutQuotes,
+    ReadVix,
+    ReplaceOrder,
+    SubmitOrder,
+    WatchSymbols,
+)
+from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
+from tbot_bot.core.events import (
+    AnswerLost,
+    BarsClosed,
+    CancelRejected,
+    Event,
+    OrderRejected,
+    PutQuotesRead,
+    VixRead,
+)
+from tbot_bot.core.instants import Instant
+from tbot_bot.core.orders import OrderRequest
+from tbot_bot.core.protocols import Broker
+
+
+class MarketAccess(Protocol):
+    """What the hands fetch from the market for the engine."""
+
+    def watch(self, symbols: tuple[str, ...], at: Instant) -> BarsClosed | None:
+        """Deliver these symbols from now on; return their history since the bell, None where there is none."""
+        ...
+
+    def vix(self, at: Instant) -> VixRead:
+        """Return the VIX as known at `at`."""
+        ...
+
+    def put_quotes(self, request: ReadPutQuotes) -> PutQuotesRead:
+        """Return the puts on offer."""
+        ...
+
+
+class SessionHands:
+    """Performs commands one after another; a broker's answer and its events come back as events."""
+
+    def __init__(
+        self,
+        *,
+        brokers: Mapping[str, Broker],
+        market: MarketAccess,
+        now: Callable[[], Instant],
+        alert: Callable[[RaiseAlert], None],
+    ) -> None:
+        """`now` gives the market time at which a broker's answer is taken."""
+        self._brokers, self._market, self._now, self._alert = brokers, market, now, alert
+
+    async def perform(self, output: Output) -> Sequence[Event]:
+        """Do what `output` asks, and return what is known of it at once; decisions ask nothing."""
+        match output:
+            case SubmitOrder():
+                return await self._submit(output.order)
+            case CancelOrder():
+                return await self._cancel(output)
+            case ReplaceOrder():
+                return await self._replace(output.order)
+            case ReadPutQuotes():
+                return [self._market.put_quotes(output)]
+            case ReadVix():
+                return [self._market.vix(output.at)]
+            case WatchSymbols():
+                history = self._market.watch(output.symbols, self._now())
+                return [] if history is None else [history]
+            case RaiseAlert():
+                self._alert(output)
+                return []
+            case _:
+                return []
+
+    async def _submit(self, order: OrderRequest) -> Sequence[Event]:
+        broker = self._brokers[order.broker]
+        return await self._ask(broker, order.client_order_id, lambda: broker.submit(order), _rejected)
+
+    async def _cancel(self, command: CancelOrder) -> Sequence[Event]:
+        broker = self._brokers[command.broker]
+        order_id = command.client_order_id
+        return await self._ask(broker, order_id, lambda: broker.cancel(order_id), _cancel_rejected)
+
+    async def _replace(self, order: OrderRequest) -> Sequence[Event]:
+        broker = self._brokers[order.broker]
+
+        def refused(at: Instant, order_id: str, reason: str) -> list[Event]:
+            old = _cancel_rejected(at, order.replaces or "", reason)
+            return [*old, *_rejected(at, order_id, reason)]
+
+        return await self._ask(broker, order.client_order_id, lambda: broker.replace(order), refused)
+
+    async def _ask(
+        self,
+        broker: Broker,
+        order_id: str,
+        request: Callable[[], Awaitable[None]],
+        refused: Callable[[Instant, str, str], list[Event]],
+    ) -> Sequence[Event]:
+        try:
+            await request()
+        except BrokerRefused as error:
+            return [*broker.drain(), *refused(self._now(), order_id, str(error))]
+        except BrokerUnavailable as error:
+            return [*broker.drain(), AnswerLost(at=self._now(), client_order_id=order_id, reason=str(error))]
+        return broker.drain()
+
+
+def _rejected(at: Instant, order_id: str, reason: str) -> list[Event]:
+    return [OrderRejected(at=at, client_order_id=order_id, reason=reason)]
+
+
+def _cancel_rejected(at: Instant, order_id: str, reason: str) -> list[Event]:
+    return [CancelRejected(at=at, client_order_id=order_id, reason=reason)]

@@ -1,0 +1,224 @@
+"""The session runner: a child process for one session. A start and a restart are the same path.
+
+It takes the runner's lock, opens the journal, recovers what the journal knows of the session, reconciles
+with the venues, runs the engine until the session is flat and reported, and exits.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from tbot_bot import __version__
+from tbot_bot.broker.broker_sim import VenueStore
+from tbot_bot.config.error_handler import ConfigError, TbotError
+from tbot_bot.config.inverse_etf import load_inverse_etf_map
+from tbot_bot.config.settings import Settings, load_settings, settings_lines
+from tbot_bot.core.identity import Mode
+from tbot_bot.core.instants import Duration
+from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.store import Entry, Journal
+from tbot_bot.reporting.noted import ErrorRaised
+from tbot_bot.reporting.process_log import process_log
+from tbot_bot.reporting.report_router import OutputPaths, records_for
+from tbot_bot.runtime.bootstrap import market_day_of, screener_for, session_spec, simulated_brokers
+from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
+from tbot_bot.runtime.earlier_today import earlier_today
+from tbot_bot.runtime.embedded_market import EmbeddedMarket
+from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
+from tbot_bot.runtime.heartbeat import Heart
+from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
+from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
+from tbot_bot.runtime.runner_status import RunnerStatus
+from tbot_bot.runtime.schedule import plan_day, schedule_rules
+from tbot_bot.runtime.session_run import ClockPacer, Controls
+from tbot_bot.runtime.session_setup import Files, Workplace, journaled_spec, projector_for, replay_into, session_of
+from tbot_bot.trading.spec import SessionSpec
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one session and return the exit status."""
+    request = RunnerArguments.parse(argv)
+    try:
+        return asyncio.run(_run(request))
+    except AlreadyRunning as error:
+        sys.stderr.write(f"error: {error}\n")
+        return RunnerExit.LOCKED
+    except ConfigError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return RunnerExit.CONFIGURATION
+    except TbotError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return RunnerExit.FAILED
+
+
+async def _run(request: RunnerArguments) -> int:
+    overrides = dict(request.overrides)
+    if request.rehearsal:
+        overrides["TEST_MODE"] = "true"
+    settings = load_settings(request.home, overrides, defaults_if_absent=request.rehearsal)
+    control = request.home / settings.env.control_dir
+    records = records_for(
+        request.home, Mode.LIVE, test_mode=settings.bot.test_mode, force_paper_export=settings.bot.force_paper_export
+    )
+    if request.expects_fingerprint and request.expects_fingerprint != code_fingerprint():
+        raise TbotError(
+            "this runner's code is not the supervisor's",
+            where=str(request.session),
+            mend="Restart the supervisor after an upgrade.",
+        )
+    with ExitStack() as stack:
+        lock = Lock(control / RUNNER_LOCK)
+        await lock.take_when_free(lambda: False)
+        stack.callback(lock.release)
+        log = stack.enter_context(
+            process_log(records, "runner", wall_now, retention_days=settings.bot.log_retention_days)
+        )
+        journal = stack.enter_context(Journal.open(records.journal, records.mode))
+        try:
+            return await Runner(request, settings, records, journal, log, control).run()
+        except TbotError as error:
+            log.exception("runner_failed", error=str(error))
+            failed = ErrorRaised.of(error, at=wall_now())
+            journal.append(
+                [
+                    Entry.of(
+                        failed,
+                        kind=Kind.ERROR,
+                        at=failed.at,
+                        recorded_at=wall_now(),
+                        session=str(request.session),
+                    )
+                ]
+            )
+            raise
+
+
+class Runner:
+    """One session in this process."""
+
+    def __init__(
+        self,
+        request: RunnerArguments,
+        settings: Settings,
+        records: OutputPaths,
+        journal: Journal,
+        log: FilteringBoundLogger,
+        control: Path,
+    ) -> None:
+        """Compose; nothing is journaled before `run`."""
+        self._request, self._settings, self._records = request, settings, records
+        self._journal, self._log, self._control = journal, log, control
+
+    async def run(self) -> int:
+        """Recover or begin the session, run it to its end, and return the exit status."""
+        request, bot = self._request, self._settings.bot
+        clock = request.clock
+        day = market_day_of(request.session.day, data=request.data, vix=request.vix, seed=request.seed)
+        known = journaled_spec(self._journal, self._records, request.session)
+        spec = known or self._new_spec(Duration(day.span))
+        projector = projector_for(bot, self._journal, self._records)
+        heart = Heart(self._control, str(request.session))
+        status = RunnerStatus(
+            self._records,
+            spec,
+            self._journal,
+            version=__version__,
+            complain=lambda problem: self._log.error("status_not_written", error=problem),
+        )
+        place = Workplace(
+            records=self._records,
+            journal=self._journal,
+            brokers=simulated_brokers(bot, day, self._store),
+            observers=(Files(projector, self._log), status),
+            log=self._log,
+            wall_clock=wall_now,
+        )
+        controls = Controls([])
+        market = EmbeddedMarket(day, screener_for(self._settings, spec))
+        pacer = ClockPacer(clock)
+        earlier = earlier_today(self._journal, request.session, spec.windows.screen_at)
+        with session_of(place, spec, market, earlier=earlier, pacer=pacer, controls=controls) as (running, shell):
+
+            def beat() -> None:
+                heart.beat(str(shell.engine.state.phase), shell.at)
+                status.write()
+
+            watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat))
+            on_signals(asyncio.get_running_loop(), controls)
+            try:
+                if known is None:
+                    shell.begin()
+                    await running.run()
+                else:
+                    inputs, owed = replay_into(shell, place, request.session)
+                    self._log.info("recovered", inputs=inputs, owed=owed, at=shell.at)
+                    await running.resume()
+            finally:
+                watcher.cancel()
+            beat()
+            heart.stop()
+            return RunnerExit.KILLED if shell.engine.state.stop_code == "kill" else RunnerExit.DONE
+
+    def _new_spec(self, bar_span: Duration) -> SessionSpec:
+        settings, session = self._settings, self._request.session
+        plan = plan_day(schedule_rules(settings.bot), session.day)
+        planned = next((one for one in plan.due if one.strategy is session.strategy), None)
+        if planned is None:
+            reason = plan.closed or next(
+                (one.skipped for one in plan.sessions if one.strategy is session.strategy), "not in the sequence"
+            )
+            raise TbotError(f"there is no such session: {reason}", where=str(session))
+        own_map = settings.bot.inverse_etf_map
+        return session_spec(
+            settings.bot,
+            planned,
+            session=session,
+            mode=self._records.mode,
+            bar_span=bar_span,
+            inverse=load_inverse_etf_map(None if own_map is None else settings.home / own_map),
+            settings_fingerprint=settings_fingerprint(settings_lines(settings)),
+        )
+
+    def _store(self, broker: str) -> VenueStore:
+        """Return where the embedded venue of `broker` keeps what it knows; each rehearsal of a day has its own."""
+        session = self._request.session
+        folder = self._records.home / "output" / "venue" / f"{session.day.isoformat()}_{session.run}"
+        return VenueStore(folder / f"{broker}_{self._records.mode}.sqlite3")
+
+
+async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], None]) -> None:
+    """Look for stop and kill flags and show the pulse, on the loop that decides: if that hangs, so does the pulse."""
+    told: set[Flag] = set()
+    while True:
+        beat()
+        for flag in (Flag.KILL, Flag.STOP):
+            request = None if flag in told else folder.peek(flag)
+            if request is not None:
+                told.add(flag)
+                controls.stop(by=request.by, why=request.why or flag.file_name, kill=flag is Flag.KILL)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def on_signals(loop: asyncio.AbstractEventLoop, controls: Controls) -> None:
+    """SIGTERM and SIGINT stop the session safely; a second one ends the process and leaves protective stops."""
+    seen: list[int] = []
+
+    def stop(number: int) -> None:
+        if seen:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        seen.append(number)
+        controls.stop(by="signal", why=signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""After a restart or a lost answer: what the broker knows of our orders, told to the engine as ordinary events."""
+
+from collections.abc import Mapping, Sequence
+
+from tbot_bot.core.commands import CancelOrder, Output, ReplaceOrder, SubmitOrder
+from tbot_bot.core.events import (
+    Event,
+    OrderAcknowledged,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+)
+from tbot_bot.core.instants import Instant
+from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus
+from tbot_bot.core.protocols import Broker
+from tbot_bot.trading.orders_bot import Order, OrderState
+from tbot_bot.trading.session_state import SessionState
+
+
+async def missed_fills(state: SessionState, brokers: Mapping[str, Broker], since: Instant) -> list[Event]:
+    """Return executions of our orders that the engine has not booked, oldest first."""
+    events: list[Event] = []
+    for broker in brokers.values():
+        for fill in await broker.fills_since(since):
+            order = state.orders.get(fill.client_order_id)
+            if order is not None and all(known.execution_id != fill.execution_id for known in order.fills):
+                events.append(OrderFilled(at=state.at, fill=fill))
+    return events
+
+
+async def settle_order(state: SessionState, broker: Broker, order: Order) -> tuple[Sequence[Event], Sequence[Output]]:
+    """Return what the broker says of one open order: events to take, and commands to do again.
+
+    Only a definite "not there" lets an order be sent again, under the same id.
+    """
+    remote = await broker.order_by_client_id(order.request.client_order_id)
+    if remote is None:
+        return await _send_again(state, broker, order)
+    return _as_events(state, order, remote), _ask_again(state, order, remote)
+
+
+def _as_events(state: SessionState, order: Order, remote: BrokerOrder) -> Sequence[Event]:
+    order_id, at = order.request.client_order_id, state.at
+    match remote.status:
+        case BrokerOrderStatus.WORKING:
+            waiting = order.state in {OrderState.SUBMITTING, OrderState.UNKNOWN}
+            known = OrderAcknowledged(at=at, client_order_id=order_id, broker_order_id=remote.broker_order_id)
+            return [known] if waiting else []
+        case BrokerOrderStatus.CANCELLED:
+            return [OrderCancelled(at=at, client_order_id=order_id, reason=remote.reason)]
+        case BrokerOrderStatus.EXPIRED:
+            return [OrderExpired(at=at, client_order_id=order_id)]
+        case BrokerOrderStatus.REJECTED:
+            return [OrderRejected(at=at, client_order_id=order_id, reason=remote.reason)]
+        case BrokerOrderStatus.REPLACED:
+            successor = _successor(state, order_id)
+            return [OrderReplaced(at=at, client_order_id=order_id, by=successor)] if successor else []
+        case BrokerOrderStatus.FILLED:
+            return []  # its executions have been told before
+
+
+def _ask_again(state: SessionState, order: Order, remote: BrokerOrder) -> Sequence[Output]:
+    wanted_away = order.state is OrderState.CANCEL_REQUESTED and remote.status.open
+    if not wanted_away or _successor(state, order.request.client_order_id):
+        return []  # a successor that is sent again takes its place
+    return [CancelOrder(broker=order.request.broker, client_order_id=order.request.client_order_id)]
+
+
+async def _send_again(state: SessionState, broker: Broker, order: Order) -> tuple[Sequence[Event], Sequence[Output]]:
+    request = order.request
+    if request.replaces is None:
+        return [], [SubmitOrder(order=request)]
+    replaced = await broker.order_by_client_id(request.replaces)
+    if replaced is not None and replaced.status.open:
+        return [], [ReplaceOrder(order=request)]
+    reason = f"{request.replaces}, whose place it should take, no longer rests"
+    return [OrderRejected(at=state.at, client_order_id=request.client_order_id, reason=reason)], []
+
+
+def _successor(state: SessionState, order_id: str) -> str:
+    """Return the order that was sent to take the place of `order_id`."""
+    return next((oid for oid, order in state.orders.items() if order.request.replaces == order_id), "")

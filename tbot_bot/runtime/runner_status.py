@@ -1,0 +1,76 @@
+"""The status file while a session runs, written by the process that runs it."""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from tbot_bot.core.commands import Decided
+from tbot_bot.core.events import Event
+from tbot_bot.core.identity import SessionId
+from tbot_bot.core.instants import SECOND, Instant
+from tbot_bot.journal.store import JournalReader
+from tbot_bot.reporting.atomic import RecordsError
+from tbot_bot.reporting.report_router import OutputPaths
+from tbot_bot.reporting.status_builder import ProcessFacts, StatusBuilder
+from tbot_bot.reporting.status_logger import BrokerLink, write_status
+from tbot_bot.runtime.clock import wall_now
+from tbot_bot.trading.spec import SessionSpec
+
+WRITE_AT_LEAST_EVERY: Final = 2 * SECOND
+"""Real time; the spec asks for five seconds at most."""
+
+
+class RunnerStatus:
+    """Follows the session and keeps `status_bot.json` fresh: at each change, and at least every two seconds."""
+
+    def __init__(
+        self,
+        records: OutputPaths,
+        spec: SessionSpec,
+        journal: JournalReader,
+        *,
+        version: str,
+        complain: Callable[[str], None],
+    ) -> None:
+        """`complain` hears of a status file that cannot be written."""
+        self._records, self._journal, self._version, self._complain = records, journal, version, complain
+        self._builder = StatusBuilder(spec)
+        self._brokers = tuple(
+            BrokerLink(name=broker.name, connected=True, halted=broker.halted, latency_ms=None)
+            for broker in spec.brokers
+        )
+        self._changed = True
+        self._written_at = Instant(0)
+
+    def session(self, spec: SessionSpec) -> None:
+        """Begin anew with `spec`."""
+        self._builder = StatusBuilder(spec)
+        self._changed = True
+
+    def event(self, _: SessionId, event: Event, /) -> None:
+        """Take note of an input."""
+        self._builder.feed(event)
+
+    def decided(self, _: SessionId, decided: Decided, /) -> None:
+        """Take note of an answer."""
+        self._builder.feed(decided)
+        self._changed = True
+
+    def write(self) -> None:
+        """Write the file where something has changed or it has grown old."""
+        now = wall_now()
+        if not self._changed and now - self._written_at < WRITE_AT_LEAST_EVERY:
+            return
+        facts = ProcessFacts(
+            version=self._version,
+            pid=os.getpid(),
+            written_at=now,
+            journal_sequence=self._journal.head().seq,
+            brokers=self._brokers,
+        )
+        try:
+            write_status(self._records, self._builder.build(facts))
+        except RecordsError as error:
+            self._complain(str(error))
+            return
+        self._changed, self._written_at = False, now

@@ -1,0 +1,194 @@
+"""One session on the embedded market, from screening to its report; the same for dry runs and the runner process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tbot_bot.broker.broker_sim import SimulatedBroker
+from tbot_bot.core.events import AccountsRead, BarsClosed, EarlierToday, Event, MarketOver, ScreenCompleted
+from tbot_bot.core.instants import Instant
+from tbot_bot.core.protocols import Clock
+from tbot_bot.runtime.embedded_market import EmbeddedMarket, Step
+from tbot_bot.runtime.reconcile import missed_fills, settle_order
+from tbot_bot.runtime.shell import SessionShell, stop_event
+from tbot_bot.trading.orders_bot import OrderState
+
+
+class Pacer(Protocol):
+    """Decides when the market's next step may be told."""
+
+    def now(self) -> Instant | None:
+        """Return the market time, None where it is as late as one likes (a dry run at full speed)."""
+        ...
+
+    async def wait_until(self, at: Instant) -> None:
+        """Return when the market may be told up to `at`."""
+        ...
+
+
+class FullSpeed:
+    """No waiting: a dry run as fast as it goes."""
+
+    def now(self) -> Instant | None:
+        """Return None: the market's time is the data's."""
+        return None
+
+    async def wait_until(self, _: Instant) -> None:
+        """Let other tasks have a turn."""
+        await asyncio.sleep(0)
+
+
+class ClockPacer:
+    """Market time as a clock tells it: real, or compressed in test mode."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Follow `clock`."""
+        self._clock = clock
+
+    def now(self) -> Instant | None:
+        """Return the clock's market time."""
+        return self._clock.now()
+
+    async def wait_until(self, at: Instant) -> None:
+        """Return when the clock has reached `at`."""
+        await self._clock.sleep_until(at)
+
+
+@dataclass(slots=True)
+class Controls:
+    """Requests that reached the process from outside; taken between two steps of the market."""
+
+    waiting: list[Callable[[Instant], Event]]
+
+    def stop(self, *, by: str, why: str, kill: bool = False) -> None:
+        """Ask the session to stop safely, or to kill."""
+        self.waiting.append(lambda at: stop_event(at, by=by, why=why, kill=kill))
+
+
+class SessionRun:
+    """Feeds one shell from the embedded market until its session is over."""
+
+    def __init__(
+        self,
+        *,
+        shell: SessionShell,
+        market: EmbeddedMarket,
+        brokers: Mapping[str, SimulatedBroker],
+        earlier: EarlierToday,
+        pacer: Pacer,
+        controls: Controls,
+        each_step: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`each_step` is awaited after every step of the market: heartbeat, status, flags."""
+        self._shell, self._market, self._brokers = shell, market, brokers
+        self._earlier, self._pacer, self._controls = earlier, pacer, controls
+        self._each_step = each_step
+        self._spec = shell.engine.spec
+
+    async def run(self) -> None:
+        """Screen, then tell the market step by step until the session is over."""
+        windows = self._spec.windows
+        await self._pacer.wait_until(windows.screen_at)
+        at = self._pacer.now() or windows.screen_at
+        await self._catch_up_venues(at)
+        await self._open(max(at, windows.screen_at))
+        await self._tell(at)
+
+    async def resume(self) -> None:
+        """Go on after a replay: reconcile, catch up, and tell the rest of the day."""
+        state = self._shell.engine.state
+        at = max(self._pacer.now() or state.at, state.at)
+        await self._catch_up_venues(at)
+        for event in await missed_fills(state, self._brokers, self._spec.windows.bell):
+            await self._shell.take(event)
+        await self._settle(every=True)
+        if not state.verdicts:
+            await self._pacer.wait_until(self._spec.windows.screen_at)
+            await self._open(max(at, self._spec.windows.screen_at))
+        else:
+            seen = state.at
+            watched = self._market.watch(tuple(state.watched), at)
+            missed = self._market.history(at, since=seen) if watched is not None else None
+            if missed is not None:
+                await self._shell.take(missed)
+        await self._tell(at)
+
+    async def _open(self, at: Instant) -> None:
+        accounts = tuple([await broker.account() for broker in self._brokers.values()])
+        await self._shell.take(AccountsRead(at=at, accounts=accounts))
+        await self._shell.take(self._earlier)
+        verdicts = self._market.screen(at)
+        await self._shell.take(ScreenCompleted(at=at, source="embedded", verdicts=verdicts))
+
+    async def _tell(self, since: Instant) -> None:
+        for step in self._market.steps(since):
+            await self._take_controls()
+            if self._shell.ended:
+                return
+            if step.start > self._shell.at:  # the bell: a boundary of its own, which no bar has ended at
+                await self._pacer.wait_until(step.start)
+                await self._shell.take(BarsClosed(at=step.start, bars=()))
+            await self._pacer.wait_until(step.end)
+            await self._venues(step)
+            await self._shell.take(self._market.closed(step))
+            await self._settle(every=False)
+            if self._each_step is not None:
+                await self._each_step()
+        await self._take_controls()
+        if not self._shell.ended:
+            await self._shell.take(MarketOver(at=max(self._shell.at, self._spec.windows.market_close)))
+
+    async def _venues(self, step: Step) -> None:
+        """Let the venues trade the step: its opening price, what answers to that, then the rest of the bar."""
+        for broker in self._brokers.values():
+            broker.step_open(step.start, step.bars)
+            await self._take_all(broker)
+            while broker.step_range(step.end, step.bars):
+                await self._take_all(broker)
+
+    async def _take_all(self, broker: SimulatedBroker) -> None:
+        for event in broker.drain():
+            await self._shell.take(event)
+
+    async def _catch_up_venues(self, at: Instant) -> None:
+        """Let the venues live through what they missed while no process drove them."""
+        for broker in self._brokers.values():
+            last = broker.last_step
+            if last is None:
+                continue
+            for step in self._market.steps(last):
+                if step.end > at:
+                    break
+                broker.step_open(step.start, step.bars)
+                broker.step_range(step.end, step.bars)
+            await self._take_known(broker)
+
+    async def _take_known(self, broker: SimulatedBroker) -> None:
+        orders = self._shell.engine.state.orders
+        for event in broker.drain():
+            order_id = getattr(event, "client_order_id", "") or getattr(
+                getattr(event, "fill", None), "client_order_id", ""
+            )
+            if order_id in orders:
+                await self._shell.take(event)
+
+    async def _settle(self, *, every: bool) -> None:
+        """Look up orders whose fate is unknown (`every`: all open ones), and act on what the broker says."""
+        state = self._shell.engine.state
+        doubtful = [
+            order for order in state.orders.values() if order.is_open and (every or order.state is OrderState.UNKNOWN)
+        ]
+        for order in doubtful:
+            current = state.orders[order.request.client_order_id]
+            if not current.is_open:
+                continue
+            events, commands = await settle_order(state, self._brokers[order.request.broker], current)
+            for event in events:
+                await self._shell.take(event)
+            await self._shell.carry_out(commands)
+
+    async def _take_controls(self) -> None:
+        waiting, self._controls.waiting = self._controls.waiting, []
+        for make in waiting:
+            await self._shell.take(make(self._shell.at))

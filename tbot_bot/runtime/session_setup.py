@@ -1,0 +1,147 @@
+"""What every way of running a session needs: its journal, tape, shell and files for people, wired together."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from tbot_bot.broker.broker_sim import SimulatedBroker
+from tbot_bot.config.env_bot import BotSettings
+from tbot_bot.config.error_handler import JournalError
+from tbot_bot.core.codec import loads
+from tbot_bot.core.commands import Decided, RaiseAlert
+from tbot_bot.core.events import EarlierToday, Event
+from tbot_bot.core.identity import SessionId
+from tbot_bot.core.instants import Instant
+from tbot_bot.journal.session_log import read_session
+from tbot_bot.journal.store import Journal, JournalReader
+from tbot_bot.journal.tape import TapeWriter, tape_path
+from tbot_bot.reporting.atomic import RecordsError
+from tbot_bot.reporting.facts import Level, LogFormat
+from tbot_bot.reporting.projector import Projector, rebuild
+from tbot_bot.reporting.report_router import OutputPaths
+from tbot_bot.runtime.embedded_market import EmbeddedMarket
+from tbot_bot.runtime.hands import SessionHands
+from tbot_bot.runtime.session_run import Controls, Pacer, SessionRun
+from tbot_bot.runtime.shell import Observer, SessionShell
+from tbot_bot.trading.spec import SessionSpec
+
+
+class Files:
+    """Keeps the files for people up to date; what cannot be written is logged and tried again, and stops nothing."""
+
+    def __init__(self, projector: Projector, log: FilteringBoundLogger) -> None:
+        """Feed `projector`."""
+        self._projector: Final = projector
+        self._log: Final = log
+
+    def session(self, spec: SessionSpec) -> None:
+        """Take note of a session's beginning."""
+        self._feed(spec.session, spec)
+
+    def event(self, session: SessionId, event: Event, /) -> None:
+        """Take note of an input."""
+        self._feed(session, event)
+
+    def decided(self, session: SessionId, decided: Decided, /) -> None:
+        """Take note of an answer."""
+        self._feed(session, decided)
+
+    def _feed(self, session: SessionId, item: SessionSpec | Event | Decided) -> None:
+        try:
+            self._projector.feed(session, item)
+        except RecordsError as error:
+            self._log.error("records_not_written", error=str(error))
+
+
+def projector_for(bot: BotSettings, journal: JournalReader, records: OutputPaths) -> Projector:
+    """Return the projector of this process, its files brought up to date with the whole journal."""
+    return rebuild(journal, records, LogFormat(bot.log_format.value), Level(bot.debug_log_level.value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """What the sessions of one process share."""
+
+    records: OutputPaths
+    journal: Journal
+    brokers: Mapping[str, SimulatedBroker]
+    observers: Sequence[Observer]
+    log: FilteringBoundLogger
+    wall_clock: Callable[[], int]
+
+
+@contextmanager
+def session_of(
+    place: Workplace,
+    spec: SessionSpec,
+    market: EmbeddedMarket,
+    *,
+    earlier: EarlierToday,
+    pacer: Pacer,
+    controls: Controls,
+) -> Iterator[tuple[SessionRun, SessionShell]]:
+    """Give the session of `spec`, wired and with its tape open; nothing has been journaled yet."""
+    with ExitStack() as stack:
+        path = tape_path(place.records.journal_folder, place.records.mode, spec.session)
+        tape = stack.enter_context(TapeWriter(path, str(spec.session)))
+
+        def now() -> Instant:
+            return max(shell.at, spec.windows.screen_at)
+
+        def alert(raised: RaiseAlert) -> None:
+            place.log.warning("alert", severity=raised.severity.value, title=raised.title, text=raised.text)
+
+        shell = SessionShell(
+            spec=spec,
+            journal=place.journal,
+            tape=tape,
+            hands=SessionHands(brokers=place.brokers, market=market, now=now, alert=alert),
+            observers=place.observers,
+            wall_clock=place.wall_clock,
+        )
+        run = SessionRun(
+            shell=shell, market=market, brokers=place.brokers, earlier=earlier, pacer=pacer, controls=controls
+        )
+        yield run, shell
+        shell.flush()
+
+
+def journaled_spec(journal: Journal, folder_of_tapes: OutputPaths, session: SessionId) -> SessionSpec | None:
+    """Return what the journal says `session` was made of; None where it never began.
+
+    Raises:
+        JournalError: the row cannot be read as a specification.
+    """
+    if str(session) not in journal.sessions_of(session.day):
+        return None
+    payload = read_session(journal, folder_of_tapes.journal_folder, session).spec_payload
+    if not payload:
+        return None
+    spec = loads(payload)
+    if not isinstance(spec, SessionSpec):
+        raise JournalError(f"the first row of {session} holds a {type(spec).__name__}", where=str(journal.path))
+    return spec
+
+
+def replay_into(shell: SessionShell, place: Workplace, session: SessionId) -> tuple[int, int]:
+    """Feed the journal of `session` to the fresh engine in `shell`; return the numbers of inputs and owed answers.
+
+    What is owed stays with the shell until it is asked to carry it out.
+
+    Raises:
+        JournalError: the record has a hole or cannot be read.
+        LogicError: the engine decides differently from what the journal holds.
+    """
+    record = read_session(place.journal, place.records.journal_folder, session)
+    answers = {
+        number: decided
+        for number, decideds in record.decoded_commands().items()
+        for decided in decideds
+        if isinstance(decided, Decided)
+    }
+    inputs = ((number, event) for number, event in record.inputs if isinstance(event, Event))
+    found = shell.replay(inputs, answers)
+    return found.inputs, len(found.owed)

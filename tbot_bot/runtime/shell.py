@@ -1,0 +1,214 @@
+"""The thin shell around one session's engine: record, decide, record, act.
+
+Every input gets a number. Market bars go onto the tape, all other inputs into the journal; what the engine
+answers is journaled durably, in the same transaction as the inputs before it, and only then carried out.
+A restart is an ordinary start: `replay` feeds the journal to a fresh engine and leaves what was decided but
+perhaps not done for reconciliation.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from tbot_bot.config.error_handler import LogicError
+from tbot_bot.core.codec import dumps
+from tbot_bot.core.commands import Decided, Output, SubmitOrder
+from tbot_bot.core.events import BarsClosed, ControlKind, ControlReceived, Event
+from tbot_bot.core.identity import Leg, SessionId
+from tbot_bot.core.instants import Instant
+from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.files import JournalWriteFailed
+from tbot_bot.journal.store import Entry, Journal
+from tbot_bot.journal.tape import TapeWriter
+from tbot_bot.trading.engine import Engine
+from tbot_bot.trading.spec import SessionSpec
+
+FLUSH_INPUTS: Final = 64
+"""Journaled inputs that may wait for company before they are committed on their own."""
+
+
+class Hands(Protocol):
+    """Carries out commands; whatever comes of them are further events."""
+
+    async def perform(self, output: Output) -> Sequence[Event]:
+        """Do what `output` asks (nothing, for a decision) and return what is known at once."""
+        ...
+
+
+class Observer(Protocol):
+    """Looks on: projections, status, progress. Must not raise."""
+
+    def session(self, spec: SessionSpec) -> None:
+        """A session began, or was recovered."""
+
+    def event(self, session: SessionId, event: Event, /) -> None:
+        """An input was taken."""
+
+    def decided(self, session: SessionId, decided: Decided, /) -> None:
+        """The engine answered, and the answer is in the journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a replay found."""
+
+    inputs: int
+    owed: tuple[Output, ...]
+    """Answers to inputs whose journaling was cut off: they have never been carried out."""
+
+
+class SessionShell:
+    """Drives one engine. Not for concurrent use: one task feeds it."""
+
+    def __init__(
+        self,
+        *,
+        spec: SessionSpec,
+        journal: Journal,
+        tape: TapeWriter,
+        hands: Hands,
+        observers: Sequence[Observer],
+        wall_clock: Callable[[], int],
+    ) -> None:
+        """Build a fresh engine for `spec`; `wall_clock` stamps rows for people, in nanoseconds UTC."""
+        self.engine = Engine(spec)
+        self._id = spec.session
+        self.session = str(spec.session)
+        self.broken = ""
+        """Why nothing can be journaled any more; empty while all is well."""
+        self._journal, self._tape, self._hands = journal, tape, hands
+        self._observers = tuple(observers)
+        self._wall_clock = wall_clock
+        self._number = 0
+        self._pending: list[Entry] = []
+
+    @property
+    def ended(self) -> bool:
+        """Return whether the session is over."""
+        return self.engine.state.ended
+
+    @property
+    def at(self) -> Instant:
+        """Return the market time of the last input."""
+        return self.engine.state.at
+
+    def begin(self) -> None:
+        """Journal the session's specification, durably; before the first input."""
+        spec = self.engine.spec
+        self._journal.append([self._entry(spec, Kind.SESSION, spec.windows.screen_at, 0)])
+        for observer in self._observers:
+            observer.session(spec)
+
+    async def take(self, event: Event) -> None:
+        """Take one input and everything that follows from it at once."""
+        waiting: deque[Event] = deque([event])
+        while waiting:
+            outputs = self._decide(waiting.popleft())
+            for output in outputs:
+                if self._permitted(output):
+                    waiting.extend(await self._hands.perform(output))
+
+    async def carry_out(self, outputs: Iterable[Output]) -> None:
+        """Do what a recovery found to be owed, and take what comes of it."""
+        for output in outputs:
+            for event in await self._hands.perform(output):
+                await self.take(event)
+
+    def flush(self) -> None:
+        """Commit what waits, durably."""
+        if self._pending and not self.broken:
+            self._commit([])
+
+    def replay(self, inputs: Iterable[tuple[int, Event]], decided: Mapping[int, Decided]) -> Recovered:
+        """Feed a session's journal to the fresh engine.
+
+        Raises:
+            LogicError: the engine decides differently from what the journal holds.
+        """
+        owed: list[Output] = []
+        for observer in self._observers:
+            observer.session(self.engine.spec)
+        for number, event in inputs:
+            outputs = tuple(self.engine.handle(event))
+            self._number = number
+            self._look_on(event)
+            known = decided.get(number)
+            if known is None and outputs:
+                owed += self._record(event, outputs)
+            elif known is not None and dumps(replace(known, outputs=outputs)) != dumps(known):
+                raise LogicError(
+                    f"input {number} gave other decisions than the journal holds",
+                    where=self.session,
+                    mend="The journal or the program has changed since: see tbot replay.",
+                )
+            elif known is not None:
+                self._announce(known)
+        return Recovered(inputs=self._number, owed=tuple(owed))
+
+    def _decide(self, event: Event) -> tuple[Output, ...]:
+        self._number += 1
+        if not self.broken:
+            self._note_input(event)
+        outputs = tuple(self.engine.handle(event))
+        self._look_on(event)
+        if outputs:
+            self._record(event, outputs)
+        elif len(self._pending) >= FLUSH_INPUTS:
+            self.flush()
+        return outputs
+
+    def _note_input(self, event: Event) -> None:
+        if isinstance(event, BarsClosed):
+            self.flush()  # a frame must never be on disk before the inputs that came before it
+            try:
+                self._tape.append(self._number, event.at, event.bars, backfill=event.backfill)
+            except (JournalWriteFailed, OSError) as error:
+                self._break(f"the market tape cannot be written: {error}")
+        else:
+            self._pending.append(self._entry(event, Kind.INPUT, event.at, self._number))
+
+    def _record(self, event: Event, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+        digest = self._tape.digest()
+        decided = Decided(number=self._number, at=event.at, tape_digest=digest, outputs=outputs)
+        if not self.broken:
+            self._commit([self._entry(decided, Kind.COMMAND, event.at, self._number)])
+        self._announce(decided)
+        return outputs
+
+    def _commit(self, entries: list[Entry]) -> None:
+        waiting, self._pending = self._pending, []
+        try:
+            self._tape.sync()
+            self._journal.append([*waiting, *entries])
+        except (JournalWriteFailed, OSError) as error:
+            self._break(str(error))
+
+    def _break(self, reason: str) -> None:
+        """Go on without a journal only to get out: entries end at once, exits are still sent."""
+        self.broken = reason
+
+    def _permitted(self, output: Output) -> bool:
+        """Return whether `output` may be done: what could not be recorded must not open a position."""
+        entry = isinstance(output, SubmitOrder) and output.order.client_order_id.rpartition("-")[2].startswith(
+            Leg.ENTRY
+        )
+        return not (self.broken and entry)
+
+    def _entry(self, value: object, kind: Kind, at: int, number: int) -> Entry:
+        return Entry.of(
+            value, kind=kind, at=at, recorded_at=self._wall_clock(), session=self.session, input_number=number
+        )
+
+    def _look_on(self, event: Event) -> None:
+        for observer in self._observers:
+            observer.event(self._id, event)
+
+    def _announce(self, decided: Decided) -> None:
+        for observer in self._observers:
+            observer.decided(self._id, decided)
+
+
+def stop_event(at: Instant, *, by: str, why: str, kill: bool = False) -> ControlReceived:
+    """Return the request to stop safely (or to kill) as an event."""
+    return ControlReceived(at=at, kind=ControlKind.KILL if kill else ControlKind.STOP, by=by, why=why)
