@@ -314,7 +314,8 @@ class TapeWriter:
                 columns = struct.pack(f"<{count}I{form}", *ids, *times, *opens, *highs, *lows, *closes, *volumes)
                 if added:
                     self._add(_SYMBOLS, 0, number, "\n".join(added).encode())
-                    self._ids.update((symbol, len(self._ids) + k) for k, symbol in enumerate(added))
+                    first = len(self._ids)  # taken once: the dictionary grows while it is updated
+                    self._ids.update((symbol, first + k) for k, symbol in enumerate(added))
                 self._last_names = names
         except (struct.error, ValueError, TypeError, OverflowError) as error:
             raise JournalError(f"a bar of input {number} cannot be stored: {error}", where=str(self.path)) from error
