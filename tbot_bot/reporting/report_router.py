@@ -13,6 +13,7 @@ from typing import Literal
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.journal.store import journal_path
+from tbot_bot.journal.tape import tape_path
 
 
 class LiveRecordsRefused(LogicError):
@@ -124,9 +125,8 @@ class OutputPaths:
 
     def tape(self, session: SessionId) -> Path:
         """Return the market tape of `session`."""
-        again = f"_{session.run}" if session.run > 1 else ""
-        name = f"{session.day.isoformat()}_{session.strategy}{again}.tape"
-        return self.journal_folder / f"tapes_{self._variant()}" / name
+        self._variant()
+        return tape_path(self.journal_folder, self.mode, session)
 
     def for_people(self) -> tuple[Path, ...]:
         """Return the files that a session writes for people, in the order in which to name them."""

@@ -17,7 +17,7 @@ from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
 from tbot_bot.journal.session_log import read_session
 from tbot_bot.journal.store import Journal, JournalReader
-from tbot_bot.journal.tape import TapeWriter, tape_path
+from tbot_bot.journal.tape import TapeWriter
 from tbot_bot.reporting.atomic import RecordsError
 from tbot_bot.reporting.facts import Level, LogFormat
 from tbot_bot.reporting.projector import Projector, rebuild
@@ -85,8 +85,7 @@ def session_of(
 ) -> Iterator[tuple[SessionRun, SessionShell]]:
     """Give the session of `spec`, wired and with its tape open; nothing has been journaled yet."""
     with ExitStack() as stack:
-        path = tape_path(place.records.journal_folder, place.records.mode, spec.session)
-        tape = stack.enter_context(TapeWriter(path, str(spec.session)))
+        tape = stack.enter_context(TapeWriter(place.records.tape(spec.session), str(spec.session)))
 
         def now() -> Instant:
             return max(shell.at, spec.windows.screen_at)
