@@ -7,8 +7,7 @@ process, as a broker replays none after a reconnect, and are found again by look
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -81,6 +80,7 @@ class SimulatedBroker:
             with store.turn(venue):
                 pass
             venue.close_bar()
+        self._told = venue.executions_count
 
     # --- the broker protocol -----------------------------------------------------------------------------------------
 
@@ -110,8 +110,7 @@ class SimulatedBroker:
             BrokerRefused: the client order id was used before.
             BrokerUnavailable: the outcome is unknown, by a fault or because the store failed.
         """
-        with self._asked(Request.SUBMIT, order.client_order_id) as at:
-            self._deliver(self.venue.submit(order, at()))
+        self._ask(Request.SUBMIT, order.client_order_id, lambda at: self.venue.submit(order, at))
 
     async def cancel(self, client_order_id: str) -> None:
         """Take the order off; both outcomes are events.
@@ -119,8 +118,7 @@ class SimulatedBroker:
         Raises:
             BrokerUnavailable: see `submit`.
         """
-        with self._asked(Request.CANCEL, client_order_id) as at:
-            self._deliver(self.venue.cancel(client_order_id, at()))
+        self._ask(Request.CANCEL, client_order_id, lambda at: self.venue.cancel(client_order_id, at))
 
     async def replace(self, order: OrderRequest) -> None:
         """Put `order` in the place of `order.replaces`.
@@ -129,8 +127,7 @@ class SimulatedBroker:
             BrokerRefused: the new client order id was used before.
             BrokerUnavailable: see `submit`.
         """
-        with self._asked(Request.REPLACE, order.client_order_id) as at:
-            self._deliver(self.venue.replace(order, at()))
+        self._ask(Request.REPLACE, order.client_order_id, lambda at: self.venue.replace(order, at))
 
     async def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Return the orders that can still fill, oldest first."""
@@ -165,15 +162,23 @@ class SimulatedBroker:
 
     def step_open(self, start: Instant, bars: Mapping[str, Bar]) -> list[OrderEvent]:
         """Trade the opening prices of the bars that begin at `start`; the events also wait for `drain`."""
-        return self._step(lambda: self.venue.open_step(start, bars))
+        return self._turn(lambda: self.venue.open_step(start, bars))
 
     def step_range(self, end: Instant, bars: Mapping[str, Bar]) -> list[OrderEvent]:
         """Trade the rest of the bars that end at `end`; call again after answering, until nothing comes."""
-        return self._step(lambda: self.venue.range_step(end, bars))
+        return self._turn(lambda: self.venue.range_step(end, bars))
 
     def close_bar(self) -> None:
         """End the bar at hand: `step_range` for its end does nothing any more."""
         self.venue.close_bar()
+
+    def bust(self, execution_id: str, reason: str = "") -> list[OrderEvent]:
+        """Undo an execution, as an exchange may.
+
+        Raises:
+            BrokerRefused: no such execution, or busted already.
+        """
+        return self._turn(lambda: self.venue.bust(execution_id, self.venue.now, reason))
 
     @property
     def last_step(self) -> Instant | None:
@@ -185,16 +190,11 @@ class SimulatedBroker:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _at(self) -> Instant:
-        return self.venue.now if self._now is None else max(self._now(), self.venue.now)
-
-    @contextmanager
-    def _asked(self, request: Request, client_order_id: str) -> Iterator[Callable[[], Instant]]:
+    def _ask(self, request: Request, client_order_id: str, effect: Callable[[Instant], list[OrderEvent]]) -> None:
         fault = Fault.NONE if self._faults is None else self._faults.of_request(request, client_order_id)
         if fault is Fault.LOST_BEFORE:
             raise BrokerUnavailable(f"{request} of {client_order_id}: no answer")
-        with self._turn():
-            yield self._at
+        self._turn(lambda: effect(self.venue.now if self._now is None else max(self._now(), self.venue.now)))
         if fault is Fault.LOST_AFTER:
             raise BrokerUnavailable(f"{request} of {client_order_id}: no answer")
 
@@ -202,31 +202,23 @@ class SimulatedBroker:
         fault = Fault.NONE if self._faults is None else self._faults.of_request(request, "")
         if fault is not Fault.NONE:
             raise BrokerUnavailable(f"{request}: no answer")
-        with self._turn():
-            pass
+        self._turn(list)
 
-    def _step(self, half: Callable[[], list[OrderEvent]]) -> list[OrderEvent]:
-        with self._turn() as missed:
-            events = [*missed, *half()]
-        self._deliver(events)
-        return events
-
-    @contextmanager
-    def _turn(self) -> Iterator[list[OrderEvent]]:
-        """Hold the store for one request; yields fills that another process brought about meanwhile."""
+    def _turn(self, effect: Callable[[], list[OrderEvent]]) -> list[OrderEvent]:
+        """Do `effect` with the store held; its events, and fills by other processes, are told once it is durable."""
         if self._store is None:
-            yield []
+            events = effect()
             self.venue.forget_changes()
-            return
-        known = self.venue.executions_count
-        with self._store.turn(self.venue) as loaded:
-            news = self.venue.executions_after(known) if loaded else ()
-            yield [OrderFilled(at=self.venue.now, fill=execution.fill) for execution in news]
-
-    def _deliver(self, events: Sequence[OrderEvent]) -> None:
+        else:
+            with self._store.turn(self.venue):
+                news = self.venue.executions_after(self._told)
+                events = [OrderFilled(at=self.venue.now, fill=execution.fill) for execution in news]
+                events += effect()
+        self._told = self.venue.executions_count
         self._queue.extend(events if self._faults is None else self._faults.of_events(events))
         if self._queue:
             self._arrived.set()
+        return events
 
 
 __all__ = ["Fault", "FaultPlan", "Request", "SimulatedBroker", "VenueStore", "venue_path"]

@@ -54,18 +54,18 @@ class VenueStore:
         """Revision of the file that the venue in memory equals; 0 where it equals none."""
 
     @contextmanager
-    def turn(self, venue: Venue) -> Iterator[bool]:
+    def turn(self, venue: Venue) -> Iterator[None]:
         """Hold the file for one request or step: bring `venue` up to date, then save durably what it changed.
 
-        Yields whether another process had changed the file since, so that `venue` was loaded anew.
+        Where another process changed the file meanwhile, `venue` is loaded anew.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
             raise BrokerUnavailable(f"{self._name}: {error}") from error
         try:
-            loaded = self._catch_up(venue)
-            yield loaded
+            self._catch_up(venue)
+            yield
             self._save(venue)
             self._db.execute("COMMIT")
         except apsw.Error as error:
@@ -100,17 +100,16 @@ class VenueStore:
         """Close the file."""
         self._db.close()
 
-    def _catch_up(self, venue: Venue) -> bool:
+    def _catch_up(self, venue: Venue) -> None:
         revision = self._revision()
         if revision == self._seen:
-            return False
+            return
         state = self.load()
         if state is None:
             self._insert(venue)
-            return False
+            return
         venue.restore(state)
         self._seen = revision
-        return True
 
     def _insert(self, venue: Venue) -> None:
         state = venue.snapshot()
