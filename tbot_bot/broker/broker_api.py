@@ -1,7 +1,7 @@
 """The router: the enabled brokers in order of configuration, and who takes which order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -91,7 +91,7 @@ class BrokerRouter:
             if isinstance(answer, BaseException):
                 raise answer
 
-    async def events(self) -> AsyncIterator[tuple[str, OrderEvent | BrokerProblem]]:
+    async def events(self) -> AsyncGenerator[tuple[str, OrderEvent | BrokerProblem], None]:
         """Yield events of all brokers with the broker's name, in order per broker.
 
         A broker whose stream breaks is told by its problem and heard no more; the stream ends with the last one.

@@ -4,12 +4,12 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from venue_kit import PUT, T0, bar, order, venue, whole_bar
 
 from tbot_bot.broker.fees import SECTION_31, commission_of, rate_at, regulatory_fees
 from tbot_bot.core.instants import parse_iso
 from tbot_bot.core.instruments import AssetClass
 from tbot_bot.core.orders import Side
+from tests.broker.venue_kit import PUT, T0, bar, order, venue, whole_bar
 
 SHARE, OPTION = AssetClass.EQUITY, AssetClass.OPTION
 

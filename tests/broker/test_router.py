@@ -5,7 +5,6 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from venue_kit import order, venue
 
 from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.broker_api import BrokerRouter, Routing
@@ -15,6 +14,7 @@ from tbot_bot.config.error_handler import LogicError
 from tbot_bot.core.errors import BrokerUnavailable, CredentialsRejected
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instruments import AssetClass
+from tests.broker.venue_kit import order, venue
 
 
 def sim(name: str, **options) -> SimulatedBroker:
@@ -37,7 +37,8 @@ class Locked(SimulatedBroker):
 
 class Broken(SimulatedBroker):
     async def events(self):
-        raise BrokerUnavailable("stream lost")
+        for _ in self.name:
+            raise BrokerUnavailable("stream lost")
         yield
 
 
@@ -86,8 +87,10 @@ async def test_streams_are_merged_and_a_broken_one_is_told():
 
 def test_a_live_permit_needs_a_live_configuration():
     assert LiveAuthorization(test_mode=False, mode=Mode.LIVE).mode is Mode.LIVE
-    for test_mode, mode in [(True, Mode.LIVE), (False, Mode.PAPER), (False, Mode.BACKTEST), (0, Mode.LIVE)]:
+    for test_mode, mode in [(True, Mode.LIVE), (False, Mode.PAPER), (False, Mode.BACKTEST)]:
         with pytest.raises(LogicError, match="live authorization"):
             LiveAuthorization(test_mode=test_mode, mode=mode)
+    with pytest.raises(LogicError):
+        LiveAuthorization(test_mode=0, mode=Mode.LIVE)  # type: ignore[arg-type]
     with pytest.raises(LogicError):
         replace(LiveAuthorization(test_mode=False, mode=Mode.LIVE), test_mode=True)

@@ -1,19 +1,20 @@
 """Laws that hold over any sequence of orders and bars."""
 
-from collections import Counter
+from collections import defaultdict
 from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from venue_kit import bar, minute, order, venue
 
 from tbot_bot.broker.broker_sim import SimulatedBroker
+from tbot_bot.broker.venue_state import VenueState
 from tbot_bot.core.codec import dumps, loads
 from tbot_bot.core.errors import BrokerRefused
 from tbot_bot.core.events import OrderFilled
 from tbot_bot.core.instruments import equity
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import BrokerOrderStatus, Side
+from tests.broker.venue_kit import bar, minute, order, venue
 
 CENTS = st.integers(min_value=3500, max_value=4500)
 STEP = st.tuples(
@@ -92,7 +93,9 @@ def test_the_books_follow_from_the_fills(steps):
     trader, events = play(venue(slippage_bps=Decimal(2)), steps)
     fills = [event.fill for event in events if isinstance(event, OrderFilled)]
     requests = buys_of(trader)
-    cash, held, per_order = Decimal(100000), Counter(), Counter()
+    cash = Decimal(100000)
+    held: defaultdict[str, Decimal] = defaultdict(Decimal)
+    per_order: defaultdict[str, Decimal] = defaultdict(Decimal)
     for fill in fills:
         request = requests[fill.client_order_id]
         sign = 1 if request.side.buys else -1
@@ -133,7 +136,9 @@ def test_fills_lie_within_the_prices_of_the_day_and_its_share_of_volume(steps):
 def test_a_restored_venue_goes_on_identically(steps):
     def reborn(trader):
         twin = venue()
-        twin.restore(loads(dumps(trader.snapshot())))
+        state = loads(dumps(trader.snapshot()))
+        assert isinstance(state, VenueState)
+        twin.restore(state)
         return twin
 
     whole, events = play(venue(), steps)
@@ -151,7 +156,9 @@ def test_steps_told_again_change_nothing(steps):
     before = trader.snapshot()
     trader.close_bar()
     for n, (_, cents, volume, symbol) in enumerate(steps):
-        bars = {symbol: bar(*[c / 100 for c in cents], volume, symbol=symbol, n=n)}
+        bars = {
+            symbol: bar(cents[0] / 100, max(cents) / 100, min(cents) / 100, cents[3] / 100, volume, symbol=symbol, n=n)
+        }
         assert trader.open_step(minute(n), bars) == []
         assert trader.range_step(minute(n + 1), bars) == []
 

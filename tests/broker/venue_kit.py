@@ -1,16 +1,17 @@
 """Orders and bars in few words, for the tests of this room."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 from tbot_bot.broker.matching import Venue
-from tbot_bot.broker.venue_state import VenueRules
+from tbot_bot.broker.venue_state import PutPricer, VenueRules
 from tbot_bot.core.bars import Bar
-from tbot_bot.core.events import OrderEvent, OrderFilled
+from tbot_bot.core.events import CancelRejected, OrderEvent, OrderFilled, OrderRejected
 from tbot_bot.core.instants import MINUTE, Instant, instant
 from tbot_bot.core.instruments import Instrument, equity, put_option
-from tbot_bot.core.orders import OrderRequest, OrderType, Side, StopTrigger
+from tbot_bot.core.orders import BrokerOrder, Fill, OrderRequest, OrderType, Side, StopTrigger
 
 T0 = instant(datetime(2018, 3, 2, 14, 30, tzinfo=UTC))
 PUT = put_option("XYZ", date(2018, 4, 20), Decimal(45))
@@ -56,7 +57,7 @@ def order(
     )
 
 
-def venue(cash: str = "100000", *, broker: str = "sim", pricer: object = None, **rules: object) -> Venue:
+def venue(cash: str = "100000", *, broker: str = "sim", pricer: PutPricer | None = None, **rules: Any) -> Venue:
     return Venue(broker=broker, cash=Decimal(cash), rules=VenueRules(**rules), pricer=pricer)
 
 
@@ -82,9 +83,28 @@ def names(events: list[OrderEvent]) -> list[str]:
     return [type(e).__name__ for e in events]
 
 
-def bought(quantity: str = "100", at: float = 40.0, **options: object) -> Venue:
+def bought(quantity: str = "100", at: float = 40.0, **options: Any) -> Venue:
     """Return a venue that bought in minute 0, its bar closed."""
     trader = venue(**options)
     trader.submit(order("entry", quantity=quantity), T0)
     assert fills(whole_bar(trader, 0, bar(at, at, at, at)))
     return trader
+
+
+def the_fill(events: Sequence[OrderEvent]) -> Fill:
+    """Return the fill of the only event."""
+    (event,) = events
+    assert isinstance(event, OrderFilled)
+    return event.fill
+
+
+def the_reason(events: Sequence[OrderEvent]) -> str:
+    """Return why the only event says no."""
+    (event,) = events
+    assert isinstance(event, OrderRejected | CancelRejected)
+    return event.reason
+
+
+def known(found: BrokerOrder | None) -> BrokerOrder:
+    assert found is not None
+    return found
