@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from tbot_bot.core.bars import Bar, VixReading
 from tbot_bot.core.calendar import TradingDay
 from tbot_bot.core.instants import Instant
+from tbot_bot.core.market_day import Slice
 from tbot_bot.core.screening import Fundamentals
-from tbot_bot.marketdata.feed import Slice
 from tbot_bot.marketdata.volatility import realised_volatility
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ from tbot_bot.config.inverse_etf import InverseEtfMap
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
+from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.money import ONE, to_cents
 from tbot_bot.core.screening import Verdict
-from tbot_bot.marketdata.feed import MarketDay
-from tbot_bot.marketdata.synthetic import SyntheticMarket
 from tbot_bot.runtime.embedded_market import ModelledPuts
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.schedule import PlannedSession
@@ -182,6 +181,8 @@ def market_day_of(day: date, *, data: Path | None, vix: Path | None, seed: int |
         DataError: the recorded data cannot be used for this day.
     """
     if data is None:
+        from tbot_bot.marketdata.synthetic import SyntheticMarket  # noqa: PLC0415 - one of the two is enough
+
         return SyntheticMarket(DEFAULT_SEED if seed is None else seed, day)
     from tbot_bot.marketdata.recorded_loader import load_day  # noqa: PLC0415 - needs numpy, which a daemon does without
 

@@ -10,9 +10,9 @@ from tbot_bot.core.commands import Decided, PhaseEntered
 from tbot_bot.core.events import Event
 from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import Duration
+from tbot_bot.core.market_day import MarketDay
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.store import Entry, Journal
-from tbot_bot.marketdata.feed import MarketDay
 from tbot_bot.marketdata.recorded_loader import load_day
 from tbot_bot.reporting.day_report import DayReport
 from tbot_bot.reporting.noted import SessionSkipped

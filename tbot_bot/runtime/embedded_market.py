@@ -8,8 +8,8 @@ from tbot_bot.core.commands import ReadPutQuotes
 from tbot_bot.core.events import BarsClosed, PutQuotesRead, VixRead
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import Instrument
+from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.screening import Verdict
-from tbot_bot.marketdata.feed import MarketDay
 from tbot_bot.marketdata.puts import PutMarket, price_put, volatility_of
 
 

@@ -7,9 +7,9 @@ from typing import Final
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Instant
+from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.screening import Outcome, RuleOutcome, Verdict
-from tbot_bot.marketdata.feed import MarketDay
 from tbot_bot.screeners.rules import Known, ScreenRules, as_decimal, judge
 
 _SCORE_DIGITS: Final = Decimal("0.000001")
