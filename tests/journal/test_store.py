@@ -90,8 +90,7 @@ def test_long_reads_go_page_by_page_and_end_at_the_head_of_their_beginning(journ
         "UPDATE journal SET payload = 'x'",
         "DELETE FROM journal",
         "INSERT OR REPLACE INTO journal SELECT * FROM journal WHERE seq = 1",
-        "INSERT INTO journal SELECT 7, at, recorded_at, session, input_number, kind, version, payload,"
-        " previous_hash, hash FROM journal",
+        "INSERT INTO journal SELECT seq + 6, at, 0, '', 0, kind, version, payload, previous_hash, hash FROM journal",
         "UPDATE about SET mode = 'live'",
         "DELETE FROM about",
         "INSERT INTO about VALUES ('live')",
@@ -170,8 +169,8 @@ def test_a_journal_cut_in_half_is_refused_and_left_alone(path, tmp_path, with_wa
         try:
             Journal.open(folder / path.name, Mode.PAPER).close()
         except JournalError as error:
-            assert str(folder) in str(error), offset
-            assert "verify" in str(error) or "Move" in str(error), offset
+            assert str(folder) in str(error), offset  # noqa: PT017 - whether it is refused depends on the WAL
+            assert "verify" in str(error) or "Move" in str(error), offset  # noqa: PT017
             assert files_of(folder / path.name) == before, offset
         else:
             assert with_wal, offset  # the WAL held every page, or the hole is for `verify` to find

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.bars import Bar
-from tbot_bot.core.events import BarsClosed, MarketOver
 from tbot_bot.core.codec import dumps
+from tbot_bot.core.events import BarsClosed, MarketOver
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.journal.session_log import read_session
 from tbot_bot.journal.store import Entry, Journal, JournalWriteFailed, Kind
@@ -184,6 +184,8 @@ def test_a_session_with_a_hole_is_refused(tmp_path, rows, frames, words):
 
 
 def test_an_unknown_session_is_told_with_the_known_ones(tmp_path):
-    with pytest.raises(JournalError, match="2025-09-02/open"), Journal.open(tmp_path / "j", Mode.PAPER) as journal:
+    unknown = SessionId(day=SESSION.day, strategy=StrategyName.MID)
+    with Journal.open(tmp_path / "j", Mode.PAPER) as journal:
         journal.append([Entry(at=0, recorded_at=0, kind=Kind.NOTE, payload="{}", session=NAME)])
-        read_session(journal, tmp_path, SessionId(day=SESSION.day, strategy=StrategyName.MID))
+        with pytest.raises(JournalError, match="2025-09-02/open"):
+            read_session(journal, tmp_path, unknown)
