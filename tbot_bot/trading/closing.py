@@ -57,14 +57,39 @@ def finish(state: SessionState, trade: Trade, *, unclosed: bool = False) -> None
         )
     )
     trade.state = TradeState.CLOSED
+    if error == "oversold":
+        state.emit(
+            RaiseAlert(
+                severity=Severity.CRITICAL,
+                title=f"{trade.symbol}: closed for more than was held",
+                text=f"{trade.trade_id}: {-state.held(trade)} too many; the account has to be looked at by a person",
+            )
+        )
     if not unclosed:
         _book_result(state, trade.broker, pnl - trade.booked)
         trade.booked = pnl
 
 
+def close_the_books(state: SessionState) -> None:
+    """Record every trade as over because no more data will come, and call a person where one is still held."""
+    for trade in state.active_trades():
+        if state.held(trade) > ZERO:
+            state.emit(
+                RaiseAlert(
+                    severity=Severity.CRITICAL,
+                    title=f"{trade.symbol} is still held",
+                    text=f"{trade.trade_id}: the market's data ended before the position could be closed",
+                )
+            )
+    for trade in state.active_trades():
+        finish(state, trade, unclosed=state.held(trade) > ZERO)
+
+
 def _error_code(state: SessionState, trade: Trade, size: Decimal, asked: Decimal, *, unclosed: bool) -> str:
     if unclosed:
         return "unclosed"
+    if state.held(trade) < ZERO:
+        return "oversold"
     if size > ZERO:
         return "partial" if size < asked else ""
     entry = state.orders_of(trade, Leg.ENTRY)[0]
@@ -72,13 +97,21 @@ def _error_code(state: SessionState, trade: Trade, size: Decimal, asked: Decimal
 
 
 def _book_result(state: SessionState, broker: str, pnl: Decimal) -> None:
-    """Add a realised result; a day's loss at the limit halts the broker until the next trading day."""
     state.realized[broker] = state.realized.get(broker, ZERO) + pnl
+    halt_at_daily_loss(state, broker)
+
+
+def halt_at_daily_loss(state: SessionState, broker: str) -> None:
+    """Halt `broker` until the next trading day where its realised loss of the day has reached the limit.
+
+    The limit is a fraction of the float at the day's first open: this session's float less what earlier ones made.
+    """
     account = state.accounts.get(broker)
     if account is None or broker in state.halted:
         return
-    limit = state.spec.limits.daily_loss_limit * account.equity
-    loss = -(state.realized[broker] + state.realized_earlier.get(broker, ZERO))
+    earlier = state.realized_earlier.get(broker, ZERO)
+    limit = state.spec.limits.daily_loss_limit * (account.equity - earlier)
+    loss = -(state.realized.get(broker, ZERO) + earlier)
     if loss >= limit > ZERO:
         reason = f"realised loss of the day {to_cents(loss)} USD reached the limit {to_cents(limit)} USD"
         state.halted[broker] = reason

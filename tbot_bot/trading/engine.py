@@ -47,18 +47,20 @@ from tbot_bot.core.events import (
     VixRead,
 )
 from tbot_bot.core.identity import StrategyName
-from tbot_bot.core.instants import MINUTE
 from tbot_bot.core.money import ONE, exact
-from tbot_bot.core.orders import Direction, ShortType
-from tbot_bot.enhancements.filters import FilterAnswer
-from tbot_bot.strategy.exits import vwap_reached
+from tbot_bot.core.orders import ShortType
+from tbot_bot.enhancements.filters import FilterAnswer, FilterName
 from tbot_bot.trading import allocation, entries, exit_desk, order_events, phases
-from tbot_bot.trading.closing import finish
+from tbot_bot.trading.closing import close_the_books, halt_at_daily_loss
 from tbot_bot.trading.instrument_choice import inverse_etf
 from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
 from tbot_bot.trading.signal_filters import ask_filters, vix_answer
 from tbot_bot.trading.spec import SessionSpec
 from tbot_bot.trading.symbol_states import SymbolStates
+from tbot_bot.trading.watching import watch_trades
+
+_NOT_NOW = frozenset({FilterName.ADX, FilterName.BOLLINGER_CONFLUENCE})
+"""Filters that block a moment, not a symbol: a later bar of the entry window may signal again."""
 
 
 class Engine:
@@ -105,7 +107,7 @@ class Engine:
         state = self.state
         handler = self._handlers[type(event)]
         state.out = []
-        if state.ended and not isinstance(event, OrderFilled):
+        if state.ended and not isinstance(event, OrderFilled | FillBusted):
             return state.out
         state.at = max(state.at, event.at)
         handler(event)
@@ -125,6 +127,8 @@ class Engine:
         self.state.traded_earlier = event.traded
         self.state.earlier_open_trades = event.open_trades
         self.state.realized_earlier = {broker: exact(result) for broker, result in event.realized}
+        for broker in self.state.realized_earlier:
+            halt_at_daily_loss(self.state, broker)
 
     def _on_screen(self, event: ScreenCompleted) -> None:
         state = self.state
@@ -160,53 +164,20 @@ class Engine:
         signals: list[Signal] = []
         for bar in event.bars:
             symbol = bar.symbol
-            state.last_price[symbol] = bar.close
-            state.last_seen[symbol] = bar.end
+            if bar.end >= state.last_seen.get(symbol, 0):
+                state.last_price[symbol] = bar.close
+                state.last_seen[symbol] = bar.end
             if symbol in self._gap_open:
                 self._check_gap(bar)
             if symbol in self.symbols:
                 signal = self.symbols.step(bar)
                 if signal is not None:
                     signals.append(signal)
-        if state.trades:
-            self._watch_trades(event)
+        watch_trades(state, self.symbols, event)
         signals.sort(key=lambda signal: (-signal.score, signal.symbol))
         for signal in signals:
             self._raise(signal, live=live and signal.at == at)
         phases.advance(state, self._enter, inclusive=True)
-
-    def _watch_trades(self, event: BarsClosed) -> None:
-        state = self.state
-        bars: dict[str, list[Bar]] = {}
-        for bar in event.bars:
-            bars.setdefault(bar.symbol, []).append(bar)
-        for trade in state.active_trades():
-            if trade.state in {TradeState.OPEN, TradeState.EXITING}:
-                self._watch(trade, bars)
-
-    def _watch(self, trade: Trade, bars: dict[str, list[Bar]]) -> None:
-        state = self.state
-        if trade.exit_code:
-            exit_desk.pursue(state, trade)
-            return
-        entered = trade.entered_at
-        if entered is None:
-            return
-        if self.spec.strategy is StrategyName.MID:
-            vwap = self.symbols.vwap(trade.symbol)
-            falling = trade.direction is Direction.BEARISH
-            for bar in bars.get(trade.symbol, ()):
-                if bar.start >= entered and vwap_reached(bar.low, bar.high, vwap, falling):
-                    reason = f"{trade.symbol} traded {bar.low:.8g} to {bar.high:.8g}, VWAP {vwap:.8g}"
-                    exit_desk.leave(state, trade, "target", reason)
-                    return
-        monitoring = self.spec.windows.monitoring
-        if state.at >= entered + monitoring:
-            exit_desk.leave(state, trade, "time", f"{monitoring // MINUTE} minutes since entry are over")
-            return
-        if self.spec.strategy is StrategyName.OPEN:
-            for bar in bars.get(trade.watched, ()):
-                exit_desk.follow(state, trade, bar)
 
     def _raise(self, signal: Signal, *, live: bool) -> None:
         state = self.state
@@ -232,8 +203,9 @@ class Engine:
         if not self._passes(signal, ask_filters(state, signal, inputs)):
             return
         if self.spec.strategy is StrategyName.CLOSE:
+            if not state.vix_waiting:  # one reading answers all that wait
+                state.emit(ReadVix(at=state.at))
             state.vix_waiting.append(signal)
-            state.emit(ReadVix(at=state.at))
             return
         entries.route(state, signal)
 
@@ -244,6 +216,8 @@ class Engine:
         blocking = next((answer for answer in answers if answer.blocks), None)
         if blocking is not None:
             entries.drop(state, signal, "", str(blocking.name), blocking.reason)
+            if blocking.name in _NOT_NOW:
+                self.symbols.rearm(signal.symbol)
         return blocking is None
 
     def _record_answer(self, symbol: str, answer: FilterAnswer) -> None:
@@ -288,7 +262,7 @@ class Engine:
         waiting, state.vix_waiting = state.vix_waiting, []
         if not waiting:
             self._record_answer("", answer)
-            if answer.blocks:
+            if answer.blocks and not state.active_trades():  # what is open was allowed by a reading of its own
                 phases.stop(state, self._enter, str(answer.name), answer.reason)
             return
         for signal in waiting:
@@ -302,8 +276,8 @@ class Engine:
         phases.advance(self.state, self._enter, inclusive=False)
         order_events.on_order_event(self.state, event)
         if self.state.ended and not self.state.flat():
-            self.state.ended = False  # a late execution: there is something to close again
-            phases.enter(self.state, self._enter, Phase.CLOSE_OUT, "an execution came after the end")
+            self.state.ended = False  # a late execution or bust: there is something to close again
+            phases.enter(self.state, self._enter, Phase.CLOSE_OUT, "an execution changed after the end")
         self._leave_halted_brokers()
 
     def _on_control(self, event: ControlReceived) -> None:
@@ -315,7 +289,7 @@ class Engine:
                 phases.stop(state, self._enter, "stop_request", f"{event.by}: {event.why}")
             case ControlKind.KILL:
                 phases.stop(state, self._enter, "kill", f"{event.by}: {event.why}")
-            case ControlKind.CONFIRM if trade is not None:
+            case ControlKind.CONFIRM if trade is not None and trade.state is TradeState.AWAITING_CONFIRMATION:
                 entries.confirm(state, trade)
             case ControlKind.DECLINE if trade is not None and trade.state is TradeState.AWAITING_CONFIRMATION:
                 entries.abandon(state, trade, "declined", f"declined by {event.by}: {event.why}")
@@ -329,28 +303,15 @@ class Engine:
         self.state.suspended = ""
 
     def _on_market_over(self, _: MarketOver) -> None:
-        state = self.state
-        phases.stop(state, self._enter, "data_over", "no more market data for this day")
-        left = [trade for trade in state.active_trades() if state.held(trade) > 0]
-        for trade in left:
-            state.emit(
-                RaiseAlert(
-                    severity=Severity.CRITICAL,
-                    title=f"{trade.symbol} is still held",
-                    text=f"{trade.trade_id}: the market's data ended before the position could be closed",
-                )
-            )
-        for trade in state.active_trades():
-            finish(state, trade, unclosed=state.held(trade) > 0)
+        phases.stop(self.state, self._enter, "data_over", "no more market data for this day")
+        close_the_books(self.state)
         self._end("the market is over")
 
     def _leave_halted_brokers(self) -> None:
-        state = self.state
-        if not state.halted:
-            return
-        for trade in state.active_trades():
-            if trade.broker in state.halted:
-                exit_desk.leave(state, trade, "broker_halted", state.halted[trade.broker])
+        for broker, reason in tuple(self.state.halted.items()):  # a loss may halt another one on the way
+            for trade in self.state.active_trades():
+                if trade.broker == broker:
+                    self._leave(trade, "broker_halted", reason)
 
     def _enter(self, phase: Phase) -> None:
         """Do what the beginning of `phase` asks for."""
@@ -402,10 +363,13 @@ class Engine:
             entries.drop(state, signal, "", state.stop_code, state.stop_reason)
         state.vix_waiting = []
         for trade in state.active_trades():
-            if trade.state in {TradeState.AWAITING_CONFIRMATION, TradeState.AWAITING_QUOTES}:
-                entries.abandon(state, trade, state.stop_code, state.stop_reason)
-            else:
-                exit_desk.leave(state, trade, state.stop_code, state.stop_reason)
+            self._leave(trade, state.stop_code, state.stop_reason)
+
+    def _leave(self, trade: Trade, code: str, reason: str) -> None:
+        if trade.state in {TradeState.AWAITING_CONFIRMATION, TradeState.AWAITING_QUOTES}:
+            entries.abandon(self.state, trade, code, reason)
+        else:
+            exit_desk.leave(self.state, trade, code, reason)
 
     def _end_if_flat(self) -> None:
         state = self.state

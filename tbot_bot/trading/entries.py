@@ -15,7 +15,7 @@ from tbot_bot.core.identity import Leg, trade_id
 from tbot_bot.core.instruments import Instrument, Rounding
 from tbot_bot.core.money import ONE, ZERO
 from tbot_bot.core.options import PutQuote
-from tbot_bot.core.orders import Direction, OrderType, Side
+from tbot_bot.core.orders import Direction, OrderRequest, OrderType, Side
 from tbot_bot.core.policies import EntryOrder, Routing
 from tbot_bot.core.screening import Outcome
 from tbot_bot.trading import allocation, sizing
@@ -29,6 +29,12 @@ from tbot_bot.trading.spec import BrokerSpec
 def route(state: SessionState, signal: Signal) -> None:
     """Offer `signal` to the brokers that the routing names."""
     for broker in state.spec.brokers:
+        if broker.name not in state.accounts:
+            drop(state, signal, broker.name, "no_account", "the broker's account could not be read")
+            continue
+        if state.spec.routing is Routing.FIRST and broker.name in state.halted:
+            drop(state, signal, broker.name, "broker_halted", state.halted[broker.name])
+            continue
         choice = _choice_at(state, signal, broker)
         if isinstance(choice, Unavailable):
             drop(state, signal, broker.name, choice.code, choice.reason)
@@ -181,7 +187,7 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
         notional=instrument.notional(worst, quantity),
         allotted=allotted,
     )
-    answers = check(intent, _view(state, trade, instrument, price, put), state.spec.limits)
+    answers = check(intent, _view(state, trade, request, price, put), state.spec.limits)
     objections = [answer for answer in answers if answer.objection]
     if objections:
         trade.state = TradeState.CLOSED
@@ -212,10 +218,12 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
     submit(state, trade, Leg.ENTRY, request)
 
 
-def _view(state: SessionState, trade: Trade, instrument: Instrument, price: Decimal, put: PutQuote | None) -> RiskView:
+def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal, put: PutQuote | None) -> RiskView:
+    instrument, side = order.instrument, order.side
     broker = _broker_spec(state, trade.broker)
     verdict = state.verdicts[trade.symbol]
-    seen = put.quote.at if put else state.last_seen.get(instrument.symbol, 0)
+    quote = put.quote if put else state.quotes.get(instrument.symbol)
+    seen = max(state.last_seen.get(instrument.symbol, 0), 0 if quote is None else quote.at)
     return RiskView(
         at=state.at,
         mode=state.spec.mode,
@@ -237,10 +245,10 @@ def _view(state: SessionState, trade: Trade, instrument: Instrument, price: Deci
         last_trade=price,
         price_age=state.at - seen,
         bar_span=state.spec.windows.bar_span,
-        quote=put.quote if put else state.quotes.get(instrument.symbol),
+        quote=quote,
         average_volume=_average_volume(state, trade.symbol),
         orders_last_minute=len(within_a_minute(state.order_times, state.at)),
-        opposite_orders=_opposite_orders(state, trade, instrument),
+        opposite_orders=_opposite_orders(state, trade, instrument, side),
     )
 
 
@@ -250,13 +258,14 @@ def _entry_phase(state: SessionState) -> Phase:
     return Phase.BREAKOUT if in_time else state.phase
 
 
-def _opposite_orders(state: SessionState, trade: Trade, instrument: Instrument) -> int:
+def _opposite_orders(state: SessionState, trade: Trade, instrument: Instrument, side: Side) -> int:
     return sum(
         1
         for order in state.orders.values()
         if order.is_open
         and order.request.trade_id != trade.trade_id
         and order.request.instrument.symbol == instrument.symbol
+        and order.request.side.buys is not side.buys
         and order.request.broker == trade.broker
     )
 

@@ -66,17 +66,26 @@ def on_entry_fill(state: SessionState, trade: Trade, fill: Fill) -> None:
     if trade.exit_code:
         pursue(state, trade)
     else:
-        _protect(state, trade)
+        protect(state, trade)
 
 
-def reopen(state: SessionState, trade: Trade, fill: Fill) -> None:
-    """Take a trade up again that was over: an execution came after its last order was gone."""
-    state.anomaly(fill.client_order_id, f"execution {fill.execution_id} came after the trade was over")
+def on_bust(state: SessionState, trade: Trade, order: Order, execution_id: str) -> None:
+    """Follow an execution that the broker undid: more or less is held than we thought."""
+    if trade.state is TradeState.CLOSED:
+        reopen(state, trade, order.request.client_order_id, f"execution {execution_id} was undone")
+    elif not trade.exit_code:
+        protect(state, trade)
+    pursue(state, trade)
+
+
+def reopen(state: SessionState, trade: Trade, client_order_id: str, what: str) -> None:
+    """Take a trade up again that was over: `what` happened after its last order was gone."""
+    state.anomaly(client_order_id, f"{what} after the trade was over")
     state.emit(
         RaiseAlert(
             severity=Severity.CRITICAL,
-            title=f"{trade.symbol}: late execution",
-            text=f"{trade.trade_id}: {fill.quantity} at {fill.price} came after the end; closing what is held",
+            title=f"{trade.symbol}: not as it ended",
+            text=f"{trade.trade_id}: {what} after the end; closing what is held",
         )
     )
     trade.state = TradeState.EXITING
@@ -93,8 +102,8 @@ def on_stop_fill(state: SessionState, trade: Trade, order: Order) -> None:
         own = at_price if _watches_itself(trade) else ZERO
         _decide(state, trade, "trailing_stop" if trailing else "stop", reason, own)
         trade.state = TradeState.EXITING
-    if order.is_open:
-        return
+    if order.is_open and state.open_orders_of(trade, Leg.STOP) == [order]:
+        return  # the rest of it is the exit; an order that replaces it would sell what it has sold
     pursue(state, trade)
 
 
@@ -135,7 +144,7 @@ def follow(state: SessionState, trade: Trade, bar: Bar) -> None:
     better = price < trade.stop_price if trade.stop_rises else price > trade.stop_price
     if better:
         trade.stop_price = price
-        _protect(state, trade)
+        protect(state, trade)
 
 
 def _decide(state: SessionState, trade: Trade, code: str, reason: str, price: Decimal) -> None:
@@ -143,8 +152,8 @@ def _decide(state: SessionState, trade: Trade, code: str, reason: str, price: De
     state.emit(ExitDecided(at=state.at, trade_id=trade.trade_id, code=code, reason=reason))
 
 
-def _protect(state: SessionState, trade: Trade) -> None:
-    """Make a stop of the held quantity rest at the trade's stop price."""
+def protect(state: SessionState, trade: Trade) -> None:
+    """Make a stop of the held quantity rest at the trade's stop price; nothing to do where it does already."""
     held = state.held(trade)
     if held <= ZERO or trade.instrument is None:
         return

@@ -67,9 +67,16 @@ def choose(
                 return Unavailable(code="no_inverse_etf", reason=f"no inverse ETF for {symbol}, sector {sector}")
             return Chosen(instrument=equity(etf, fractional=in_fractions), side=Side.BUY, watched=etf, stop_rises=False)
         case ShortType.LONG_PUT:
-            if not capabilities.options:
-                return Unavailable(code="no_options", reason="the broker trades no options")
-            return PutWanted()
+            return _put_wanted(capabilities)
+
+
+def _put_wanted(capabilities: Capabilities) -> PutWanted | Unavailable:
+    if not capabilities.options:
+        return Unavailable(code="no_options", reason="the broker trades no options")
+    if not capabilities.conditional_stops:
+        reason = "the broker's stop on a put cannot watch the underlying"
+        return Unavailable(code="no_conditional_stops", reason=reason)
+    return PutWanted()
 
 
 def inverse_etf(symbol: str, sector: str, rules: BearishRules) -> str:

@@ -16,6 +16,7 @@ from tbot_bot.core.events import (
     OrderReplaced,
 )
 from tbot_bot.core.identity import Leg
+from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import Fill
 from tbot_bot.trading import exit_desk
 from tbot_bot.trading.order_desk import set_state
@@ -57,7 +58,8 @@ def _on_fill(state: SessionState, fill: Fill) -> None:
     state.orders[fill.client_order_id] = after
     trade, leg = _trade_and_leg(state, after)
     if trade.state is TradeState.CLOSED:
-        exit_desk.reopen(state, trade, fill)
+        what = f"execution {fill.execution_id} of {fill.quantity} at {fill.price} came"
+        exit_desk.reopen(state, trade, fill.client_order_id, what)
     match leg:
         case Leg.ENTRY:
             exit_desk.on_entry_fill(state, trade, fill)
@@ -75,8 +77,10 @@ def _on_bust(state: SessionState, event: FillBusted) -> None:
     after, anomaly = bust(order, event.execution_id)
     state.orders[event.client_order_id] = after
     state.anomaly(event.client_order_id, anomaly or f"execution {event.execution_id} undone: {event.reason}")
+    if after == order:
+        return
     trade, _ = _trade_and_leg(state, after)
-    exit_desk.pursue(state, trade)
+    exit_desk.on_bust(state, trade, after, event.execution_id)
 
 
 def _on_status(
@@ -103,7 +107,7 @@ def _on_status(
     match leg:
         case Leg.STOP:
             exit_desk.on_stop_lost(state, trade, reason)
-        case Leg.EXIT if isinstance(event, OrderRejected):
+        case Leg.EXIT if state.held(trade) > ZERO:
             exit_desk.on_exit_refused(state, trade, reason)
             return  # the next bar tries again, not this instant
         case _:

@@ -58,10 +58,17 @@ def _after_entry_window(state: SessionState) -> None:
     An order decided on the window's last bar can meet no price before the next bar, so orders have until then.
     """
     windows = state.spec.windows
-    if state.at <= windows.entry_end or not state.trades:
+    if state.at <= windows.entry_end:
         return
+    lapsed = state.at >= windows.entry_end + windows.bar_span
+    if lapsed and state.vix_waiting:
+        waiting, state.vix_waiting = state.vix_waiting, []
+        for signal in waiting:
+            entries.drop(state, signal, "", "vix_gatekeeper", "no VIX came in the entry window")
     for trade in state.active_trades():
         if trade.state is TradeState.AWAITING_CONFIRMATION:
             entries.abandon(state, trade, "confirmation_lapsed", "nobody confirmed it in the entry window")
-        elif state.at >= windows.entry_end + windows.bar_span and trade.state is not TradeState.AWAITING_QUOTES:
+        elif lapsed and trade.state is TradeState.AWAITING_QUOTES:
+            entries.abandon(state, trade, "no_put", "no quotes of puts came in the entry window")
+        elif lapsed:
             order_desk.cancel_open(state, trade, Leg.ENTRY)

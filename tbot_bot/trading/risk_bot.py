@@ -64,7 +64,7 @@ class RiskView:
     last_trade: Decimal
     """Last known price of the instrument; zero where unknown."""
     price_age: int
-    """Nanoseconds since the end of the last bar (or the quote)."""
+    """Nanoseconds since the end of the last bar, or since the quote where that is newer."""
     bar_span: int
     quote: Quote | None
     average_volume: Decimal | None
@@ -193,10 +193,11 @@ def _order_notional(intent: Intent, _: RiskView, limits: RiskLimits) -> Answer:
 def _price_collar(intent: Intent, view: RiskView, limits: RiskLimits) -> Answer:
     if view.last_trade <= ZERO:
         return f"no price of {intent.order.instrument.symbol} to hold the limit against"
-    away = abs(intent.worst_price / view.last_trade - ONE)
+    price = intent.worst_price if intent.order.limit_price is None else intent.order.limit_price
+    away = abs(price / view.last_trade - ONE)
     if away > limits.price_collar:
         last = view.last_trade
-        return f"limit {intent.worst_price} is {away:.4f} away from the last price {last}, collar {limits.price_collar}"
+        return f"limit {price} is {away:.4f} away from the last price {last}, collar {limits.price_collar}"
     return None
 
 
@@ -218,6 +219,8 @@ def _as_answer(answer: FilterAnswer) -> Answer:
 def _stale_data(intent: Intent, view: RiskView, _: RiskLimits) -> Answer:
     if view.price_age > STALE_AFTER + (view.bar_span if view.test_mode else 0):
         return f"last price of {intent.order.instrument.symbol} is {view.price_age // SECOND} s old"
+    if view.quote is not None and not view.test_mode and view.at - view.quote.at > STALE_AFTER:
+        return f"quote of {intent.order.instrument.symbol} is {(view.at - view.quote.at) // SECOND} s old"
     return None
 
 

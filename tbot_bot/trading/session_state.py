@@ -184,4 +184,8 @@ class SessionState:
 
     def flat(self) -> bool:
         """Return whether nothing is held, nothing rests and nothing waits."""
-        return not self.vix_waiting and not self.active_trades() and not any(order.is_open for order in self.orders.values())
+        return (
+            not self.vix_waiting
+            and not self.active_trades()
+            and not any(order.is_open for order in self.orders.values())
+        )

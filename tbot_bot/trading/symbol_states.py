@@ -71,9 +71,20 @@ class SymbolStates:
             symbol=symbol,
             direction=DIRECTIONS[action],
             price=equity(symbol).round_price(close),
-            score=self.strategy.score(self._params, state),
+            score=self._score(state, close),
             reason=self.strategy.explain(self._params, state, tick, action),
         )
+
+    def _score(self, state: State, close: float) -> float:
+        if isinstance(state, MidState):  # its extremes may be those of an earlier signal that was blocked
+            return abs(close / strategy_mid.vwap(state) - 1.0)
+        return self.strategy.score(self._params, state)
+
+    def rearm(self, symbol: str) -> None:
+        """Let `symbol` signal again: a filter would not have its signal at this moment."""
+        state = self._states.get(symbol)
+        if state is not None:
+            self._states[symbol] = state._replace(signal=NONE)
 
     def filter_inputs(self, symbol: str, deviations: float) -> FilterInputs:
         """Return what MID's filters need to know of `symbol` now; `deviations` is the bands' half width."""

@@ -1,18 +1,22 @@
 """A session told by hand: bars in, commands out, with a broker that answers as it is told."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 from decimal import Decimal
 
 from tbot_bot.core.bars import Bar
-from tbot_bot.core.commands import CancelOrder, ReplaceOrder, SubmitOrder
+from tbot_bot.core.commands import CancelOrder, ExitDecided, ReplaceOrder, SignalDropped, SubmitOrder
 from tbot_bot.core.events import (
     AccountsRead,
     BarsClosed,
+    CancelRejected,
+    ControlReceived,
     EarlierToday,
+    FillBusted,
     OrderAcknowledged,
     OrderCancelled,
     OrderFilled,
+    OrderRejected,
     OrderReplaced,
     ScreenCompleted,
 )
@@ -61,7 +65,7 @@ def windows_of(strategy):
     )
 
 
-def params_of(strategy, windows):
+def params_of(strategy: StrategyName, windows: Windows):
     times = (windows.bell, windows.start, windows.analysis_end, windows.entry_end, windows.bar_span)
     match strategy:
         case StrategyName.OPEN:
@@ -72,11 +76,17 @@ def params_of(strategy, windows):
             return CloseParams(*times, 0.01, 3.0)
 
 
+def _changed(part, changes):
+    """Return `part` with those of `changes` that name its fields, and take them out of `changes`."""
+    own = {field.name: changes.pop(field.name) for field in fields(part) if field.name in changes}
+    return replace(part, **own)
+
+
 def spec_of(strategy=StrategyName.OPEN, **changes):
     """Return a specification with the product's defaults; `changes` name fields of it or of its parts."""
     windows = windows_of(strategy)
-    parts = {
-        "allocation": Allocation(
+    allocation = _changed(
+        Allocation(
             total_allocation=Decimal("0.02"),
             weights=tuple(map(Decimal, ("0.4", "0.2", "0.2", "0.2"))),
             max_trades=4,
@@ -85,7 +95,10 @@ def spec_of(strategy=StrategyName.OPEN, **changes):
             entry_order=EntryOrder.MARKETABLE_LIMIT,
             max_slippage=Decimal("0.003"),
         ),
-        "limits": RiskLimits(
+        changes,
+    )
+    limits = _changed(
+        RiskLimits(
             disable_all_trades=False,
             kill_switch=False,
             max_risk_per_trade=Decimal("0.025"),
@@ -98,7 +111,10 @@ def spec_of(strategy=StrategyName.OPEN, **changes):
             max_spread=Decimal("0.015"),
             min_volume=Decimal(1_000_000),
         ),
-        "bearish": BearishRules(
+        changes,
+    )
+    bearish = _changed(
+        BearishRules(
             short_type=ShortType.SHORT_SELL,
             inverse_by_symbol=(),
             inverse_by_sector=(("Technology", "INV"),),
@@ -107,7 +123,10 @@ def spec_of(strategy=StrategyName.OPEN, **changes):
             put_max_spread=Decimal("0.05"),
             put_target_delta=Decimal("-0.5"),
         ),
-        "filters": FilterRules(
+        changes,
+    )
+    filters = _changed(
+        FilterRules(
             adx_enabled=False,
             adx_max=25.0,
             bollinger_enabled=False,
@@ -115,10 +134,8 @@ def spec_of(strategy=StrategyName.OPEN, **changes):
             vix_threshold=Decimal(15),
             imbalance_enabled=True,
         ),
-    }
-    for name, part in parts.items():
-        own = {key: changes.pop(key) for key in list(changes) if key in part.__dataclass_fields__}
-        parts[name] = replace(part, **own)
+        changes,
+    )
     spec = SessionSpec(
         session=SessionId(day=DAY, strategy=strategy),
         day=DAY,
@@ -132,7 +149,10 @@ def spec_of(strategy=StrategyName.OPEN, **changes):
         max_gap=Decimal("0.1"),
         brokers=(BrokerSpec(name="sim", capabilities=CAPABILITIES),),
         routing=Routing.EACH,
-        **parts,
+        allocation=allocation,
+        limits=limits,
+        bearish=bearish,
+        filters=filters,
     )
     return replace(spec, **changes)
 
@@ -180,12 +200,12 @@ class Scenario:
         self.story += outputs
         return outputs
 
-    def bars(self, number, *, backfill=False, **prices):
+    def bars(self, number, *, backfill=False, volume=1000.0, **prices):
         """Close minute `number` (counted from the bell); a price is a close or (open, high, low, close)."""
         rows = []
         for symbol, price in sorted(prices.items()):
             open_, high, low, close = price if isinstance(price, tuple) else (price,) * 4
-            rows.append(Bar(symbol, minute(number), minute(number + 1), open_, high, low, close, 1000.0))
+            rows.append(Bar(symbol, minute(number), minute(number + 1), open_, high, low, close, volume))
         return self.tell(BarsClosed(at=minute(number + 1), bars=tuple(rows), backfill=backfill))
 
     def range_of(self, low=99.0, high=101.0, symbols=("AAA",)):
@@ -220,6 +240,51 @@ class Scenario:
             transacted_at=self.at,
         )
         return self.tell(OrderFilled(at=self.at, fill=executed))
+
+    def reject(self, order, reason="not today"):
+        """Let the broker refuse `order` for good."""
+        return self.tell(OrderRejected(at=self.at, client_order_id=order.client_order_id, reason=reason))
+
+    def cancel(self, order):
+        """Let the broker take `order` off."""
+        return self.tell(OrderCancelled(at=self.at, client_order_id=order.client_order_id))
+
+    def refuse_cancel(self, order):
+        """Let the broker say that it will not cancel or replace `order`."""
+        return self.tell(CancelRejected(at=self.at, client_order_id=order.client_order_id, reason="too late"))
+
+    def bust(self, execution_id, order):
+        """Let the broker undo an execution."""
+        return self.tell(FillBusted(at=self.at, execution_id=execution_id, client_order_id=order.client_order_id))
+
+    def control(self, kind, trade_id=""):
+        """Let a person ask for something."""
+        return self.tell(ControlReceived(at=self.at, kind=kind, by="test", why="rehearsal", trade_id=trade_id))
+
+    def enter(self, price):
+        """Take the first entry on, execute it whole at `price`, rest its stop; return both orders."""
+        entry = self.orders("entry")[0]
+        self.acknowledge(entry)
+        self.fill(entry, price)
+        stop = self.orders("stop")[0]
+        self.acknowledge(stop)
+        return entry, stop
+
+    def cancels(self):
+        """Return the ids whose cancel has been asked so far, in order."""
+        return [command.client_order_id for command in self.of(CancelOrder)]
+
+    def drops(self):
+        """Return (broker, symbol, code) of every signal dropped so far."""
+        return [(drop.broker, drop.symbol, drop.code) for drop in self.of(SignalDropped)]
+
+    def exits(self):
+        """Return the codes of the exits decided so far."""
+        return [decided.code for decided in self.of(ExitDecided)]
+
+    def held(self):
+        """Return what the engine holds, over all trades."""
+        return sum(self.engine.state.held(trade) for trade in self.engine.state.trades.values())
 
     def confirm_cancels(self):
         """Let the broker confirm every cancel that has been asked and is still open."""
