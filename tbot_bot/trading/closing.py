@@ -1,6 +1,7 @@
 """The end of a trade: its record, and what its result does to the day's limits."""
 
 from decimal import Decimal
+from typing import Final
 
 from tbot_bot.core.commands import RaiseAlert, Severity, TradeRecord
 from tbot_bot.core.identity import Leg
@@ -10,6 +11,8 @@ from tbot_bot.trading.orders_bot import OrderState
 from tbot_bot.trading.session_state import SessionState, Trade, TradeState
 
 _OUT = (Leg.STOP, Leg.EXIT)
+AVERAGE_DECIMALS: Final = 6
+"""Digits of an average price shown to people; results are computed from the executions themselves."""
 
 
 def finish(state: SessionState, trade: Trade, *, unclosed: bool = False) -> None:
@@ -128,7 +131,7 @@ def _value(fills: list[Fill]) -> Decimal:
 
 def _average(fills: list[Fill]) -> Decimal | None:
     quantity = _quantity(fills)
-    return _value(fills) / quantity if quantity > ZERO else None
+    return round(_value(fills) / quantity, AVERAGE_DECIMALS) if quantity > ZERO else None
 
 
 def _worse(fills: list[Fill], decided: Decimal) -> Decimal:

@@ -1,0 +1,111 @@
+"""What a supervisor tells: to its log, to the journal, to the status file, and to a terminal where there is one."""
+
+import os
+from typing import Final, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from tbot_bot import __version__
+from tbot_bot.config.error_handler import TbotError
+from tbot_bot.core.identity import SessionId
+from tbot_bot.core.instants import SECOND, Instant
+from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.store import Entry, Journal
+from tbot_bot.reporting.noted import ErrorRaised, Noted, SessionSkipped
+from tbot_bot.reporting.report_router import OutputPaths
+from tbot_bot.reporting.status_builder import ProcessFacts, idle_status
+from tbot_bot.reporting.status_logger import BotState, BotStatus, read_status, write_status
+from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.schedule import PlannedSession
+
+STATUS_EVERY: Final = 2 * SECOND
+"""Real time; the spec asks for five seconds at most."""
+
+
+class Console(Protocol):
+    """Shows what happens to whoever started us in a terminal."""
+
+    def update(self, status: BotStatus | None, note: str = "") -> None:
+        """Show the present status."""
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+
+    def close(self) -> None:
+        """Leave the terminal in order."""
+
+
+class Voice:
+    """The supervisor's words, each wherever it belongs."""
+
+    def __init__(
+        self,
+        records: OutputPaths,
+        journal: Journal,
+        log: FilteringBoundLogger,
+        console: Console | None,
+        *,
+        test_mode: bool,
+    ) -> None:
+        """Speak for one supervisor."""
+        self._records, self._journal, self._log, self._console = records, journal, log, console
+        self._test_mode = test_mode
+        self._idle_reason = "starting"
+        self._status_at = Instant(0)
+
+    def tell(self, text: str) -> None:
+        """Say something worth keeping."""
+        self._log.info("supervisor", text=text)
+        self._note(Noted(at=wall_now(), text=text), wall_now(), "")
+        if self._console is not None:
+            self._console.say(text)
+
+    def error(self, session: SessionId, text: str) -> None:
+        """Say that a session's runner went wrong."""
+        error = TbotError(text, where=str(session))
+        self._log.error("runner", session=str(session), error=text)
+        raised = ErrorRaised.of(error, at=wall_now())
+        self._journal.append(
+            [Entry.of(raised, kind=Kind.ERROR, at=raised.at, recorded_at=wall_now(), session=str(session))]
+        )
+        if self._console is not None:
+            self._console.say(f"error: {error}")
+
+    def skip(self, session: SessionId, planned: PlannedSession, reason: str) -> None:
+        """Say that a planned session does not take place."""
+        at = planned.windows.screen_at
+        self._note(SessionSkipped(at=at, day=session.day, strategy=planned.strategy, reason=reason), at, str(session))
+        self.tell(f"{session} is skipped: {reason}")
+
+    def idle(self, reason: str) -> None:
+        """Say what is waited for."""
+        self._idle_reason = reason
+        self.status(BotState.IDLE, reason)
+
+    def show(self, *, in_session: bool) -> str:
+        """Bring terminal and status file up to date and return the state in words; a runner writes its own status."""
+        if self._console is not None:
+            self._console.update(read_status(self._records.status, wall_now()).status)
+        if in_session:
+            return "in session"
+        if wall_now() - self._status_at >= STATUS_EVERY:
+            self.status(BotState.IDLE, self._idle_reason)
+        return self._idle_reason
+
+    def status(self, state: BotState, reason: str) -> None:
+        """Write the status file of a bot without a session."""
+        self._status_at = wall_now()
+        facts = ProcessFacts(
+            version=__version__,
+            pid=os.getpid(),
+            written_at=self._status_at,
+            journal_sequence=self._journal.head().seq,
+        )
+        status = idle_status(facts, mode=self._records.mode, test_mode=self._test_mode, state=state, reason=reason)
+        try:
+            write_status(self._records, status)
+        except TbotError as error:
+            self._log.error("status_not_written", error=str(error))
+
+    def _note(self, what: Noted | SessionSkipped, at: Instant, session: str) -> None:
+        self._journal.append([Entry.of(what, kind=Kind.NOTE, at=at, recorded_at=wall_now(), session=session)])
