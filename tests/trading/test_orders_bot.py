@@ -129,7 +129,7 @@ def test_a_busted_execution_stays_undone_when_it_is_told_again():
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 60)), max_size=30))
 def test_every_execution_counts_once_however_often_and_in_whatever_order_it_is_told(told):
-    first_told = {}
+    first_told: dict[int, int] = {}
     order = order_in(OrderState.WORKING)
     for number, quantity in told:
         first_told.setdefault(number, quantity)
