@@ -1,0 +1,78 @@
+"""What the bot is doing, in words, from `output/status_bot.json`."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tbot_bot.config.settings import tbot_home
+from tbot_bot.core.identity import Mode
+from tbot_bot.core.instants import iso
+from tbot_bot.core.money import plain
+from tbot_bot.reporting.report_router import OutputPaths
+from tbot_bot.reporting.status_logger import BotStatus, OpenPosition, read_status
+from tbot_bot.runtime.background import say
+from tbot_bot.runtime.clock import wall_now
+
+
+def show_status(home: Path) -> int:
+    """Print the status of `home`; exit status 1 where there is none that can be read."""
+    found = read_status(OutputPaths(home=home, mode=Mode.PAPER).status, wall_now())
+    if found.words:
+        say(found.words)
+    if found.status is None:
+        return 1
+    for line in status_lines(found.status):
+        say(line)
+    return 0
+
+
+def status_lines(status: BotStatus) -> Iterator[str]:
+    """Yield the status as lines of text."""
+    reason = f": {status.state_reason}" if status.state_reason else ""
+    yield f"{status.state}{reason}"
+    test = ", test mode" if status.test_mode else ""
+    yield f"version {status.version}, mode {status.mode}{test}, pid {status.pid}, written {iso(status.written_at)}"
+    if status.session:
+        phase = f", phase {status.phase}" if status.phase else ""
+        yield f"session {status.session}{phase}"
+        yield (
+            f"candidates {status.candidates}, signaled {status.signaled}, entered {status.entered},"
+            f" exited {status.exited}, rejected {status.rejected}"
+        )
+        yield f"result {plain(status.realized_total)} realised, {plain(status.unrealized_total)} open"
+    for position in status.positions:
+        yield _position(position)
+    for broker in status.brokers:
+        state = "connected" if broker.connected else "not connected"
+        yield f"broker {broker.name} {state}{', halted' if broker.halted else ''}"
+    if status.kill_switch:
+        yield "the kill switch is engaged"
+    if status.entries_suspended:
+        yield f"no new entries: {status.entries_suspended}"
+    for error in status.last_errors:
+        yield f"error: {error}"
+
+
+def _position(position: OpenPosition) -> str:
+    price = "unknown" if position.current_price is None else plain(position.current_price)
+    stop = "no stop" if position.stop_price is None else f"stop {plain(position.stop_price)}"
+    held = f"{plain(position.quantity)} {position.symbol} at {position.broker}"
+    return f"position {held}: {position.side}, in at {plain(position.entry_price)}, now {price}, {stop}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tbot_bot.runtime.status_bot",
+        description="Say what the bot is doing.",
+        epilog="example: python -m tbot_bot.runtime.status_bot",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--home", type=Path, default=None, help="the installation's folder (default: TBOT_HOME)")
+    given = parser.parse_args(argv)
+    return show_status(given.home or tbot_home())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
