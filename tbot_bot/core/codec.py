@@ -9,7 +9,7 @@ travel as strings, dates in ISO form, enums by value. Classes are found by name 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
@@ -45,22 +45,22 @@ def to_json(value: object) -> Json:
     """
     match value:
         case Enum():
-            return str(value.value)
+            return value.value if isinstance(value.value, int) else str(value.value)
         case None | bool() | int() | float() | str():
             return value
         case Decimal():
             return str(value)
-        case date():
+        case date() if not isinstance(value, datetime):
             return value.isoformat()
         case tuple() if hasattr(value, "_fields"):
-            body: dict[str, Json] = {_NAME: type(value).__name__}
+            body: dict[str, Json] = {_NAME: _known_name(type(value))}
             for name in value._fields:
                 body[name] = to_json(getattr(value, name))
             return body
         case tuple() | list():
             return [to_json(item) for item in value]
         case _ if is_dataclass(value):
-            body = {_NAME: type(value).__name__}
+            body = {_NAME: _known_name(type(value))}
             for field in fields(value):
                 body[field.name] = to_json(getattr(value, field.name))
             return body
@@ -70,9 +70,21 @@ def to_json(value: object) -> Json:
     raise CodecError(msg)
 
 
+def _known_name(cls: type) -> str:
+    """Return the name of a registered class: what could not be read back must not be written."""
+    if _REGISTRY.get(cls.__name__) is not cls:
+        msg = f"{cls.__module__}.{cls.__name__} is not a record: decorate it with @record"
+        raise CodecError(msg)
+    return cls.__name__
+
+
 def dumps(value: object) -> str:
-    """Return `value` as one line of canonical JSON."""
-    return json.dumps(to_json(value), ensure_ascii=False, separators=(",", ":"), allow_nan=True)
+    """Return `value` as one line of canonical JSON, in ASCII.
+
+    Raises:
+        CodecError: `value`, or something in it, is no record.
+    """
+    return json.dumps(to_json(value), separators=(",", ":"), allow_nan=True)
 
 
 def loads(text: str) -> object:
@@ -83,7 +95,7 @@ def loads(text: str) -> object:
     """
     try:
         return from_json(json.loads(text))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         msg = f"not a record: {error}"
         raise CodecError(msg) from None
 
@@ -158,7 +170,7 @@ def _decoder(hint: object) -> Callable[[object], object]:  # noqa: C901 - one re
         if issubclass(hint, Enum):
             return hint
         if is_dataclass(hint) or hasattr(hint, "_fields"):
-            return _record_decoder
+            return _record_decoder((hint,))
         if hint in {int, float, str, bool}:
             return _primitive_decoder(hint)
     msg = f"no decoder for {hint!r}"
@@ -170,15 +182,25 @@ def _union_decoder(members: tuple[object, ...]) -> Callable[[object], object]:
     if len(rest) == 1:
         inner = _decoder(rest[0])
         return lambda raw: None if raw is None else inner(raw)
+    kinds = tuple(member for member in rest if isinstance(member, type))
+    if len(kinds) != len(rest) or not all(is_dataclass(kind) or hasattr(kind, "_fields") for kind in kinds):
+        msg = f"a union of {members!r} cannot be told apart by name"
+        raise TypeError(msg)
+    inner = _record_decoder(kinds)
     optional = len(rest) != len(members)
-    return lambda raw: None if optional and raw is None else _record_decoder(raw)
+    return lambda raw: None if optional and raw is None else inner(raw)
 
 
-def _record_decoder(raw: object) -> object:
-    if isinstance(raw, dict):
-        return from_json(raw)
-    msg = f"a record was expected, not {raw!r}"
-    raise CodecError(msg)
+def _record_decoder(kinds: tuple[type, ...]) -> Callable[[object], object]:
+    def decode(raw: object) -> object:
+        value = from_json(raw) if isinstance(raw, dict) else raw
+        if isinstance(value, kinds):
+            return value
+        names = " or ".join(kind.__name__ for kind in kinds)
+        msg = f"{names} expected, not {str(raw)[:80]!r}"
+        raise CodecError(msg)
+
+    return decode
 
 
 def _primitive_decoder(hint: type) -> Callable[[object], object]:
