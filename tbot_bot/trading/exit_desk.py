@@ -157,8 +157,11 @@ def protect(state: SessionState, trade: Trade) -> None:
     held = state.held(trade)
     if held <= ZERO or trade.instrument is None:
         return
-    resting = [order for order in state.open_orders_of(trade, Leg.STOP) if _stands(order)]
-    current = resting[-1] if resting else None
+    resting = state.open_orders_of(trade, Leg.STOP)
+    standing = [order for order in resting if _stands(order)]
+    if resting and not standing:
+        return  # its replacement was refused, and it may rest still: two stops could sell twice
+    current = standing[-1] if standing else None
     trigger = StopTrigger(symbol=trade.watched, price=trade.stop_price, rising=trade.stop_rises)
     if current is not None and current.request.stop == trigger and current.remaining == held:
         return
