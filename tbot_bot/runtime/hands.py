@@ -108,10 +108,21 @@ class SessionHands:
         try:
             await request()
         except BrokerRefused as error:
+            if await _knows(broker, order_id):
+                again = f"sent before, to be looked up: {error}"
+                return [*broker.drain(), AnswerLost(at=self._now(), client_order_id=order_id, reason=again)]
             return [*broker.drain(), *refused(self._now(), order_id, str(error))]
         except BrokerUnavailable as error:
             return [*broker.drain(), AnswerLost(at=self._now(), client_order_id=order_id, reason=str(error))]
         return broker.drain()
+
+
+async def _knows(broker: Broker, order_id: str) -> bool:
+    """Return whether the order may be at the broker already: then a refusal speaks of the second sending only."""
+    try:
+        return await broker.order_by_client_id(order_id) is not None
+    except BrokerUnavailable:
+        return True
 
 
 def _rejected(at: Instant, order_id: str, reason: str) -> list[Event]:

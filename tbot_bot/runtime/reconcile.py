@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tbot_bot.core.commands import CancelOrder, Output, ReplaceOrder, SubmitOrder
+from tbot_bot.core.commands import CancelOrder, Output, Phase, ReadPutQuotes, ReadVix, ReplaceOrder, SubmitOrder
 from tbot_bot.core.events import (
     Event,
     OrderAcknowledged,
@@ -12,22 +12,49 @@ from tbot_bot.core.events import (
     OrderRejected,
     OrderReplaced,
 )
+from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Instant
-from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus
+from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus, Fill
 from tbot_bot.core.protocols import Broker
 from tbot_bot.trading.orders_bot import Order, OrderState
-from tbot_bot.trading.session_state import SessionState
+from tbot_bot.trading.session_state import SessionState, TradeState
 
 
 async def missed_fills(state: SessionState, brokers: Mapping[str, Broker], since: Instant) -> list[Event]:
     """Return executions of our orders that the engine has not booked, oldest first."""
-    events: list[Event] = []
-    for broker in brokers.values():
-        for fill in await broker.fills_since(since):
-            order = state.orders.get(fill.client_order_id)
-            if order is not None and all(known.execution_id != fill.execution_id for known in order.fills):
-                events.append(OrderFilled(at=state.at, fill=fill))
-    return events
+    found = [fill for broker in brokers.values() for fill in await broker.fills_since(since)]
+    return [OrderFilled(at=state.at, fill=fill) for fill in found if _is_news(state, fill)]
+
+
+def _is_news(state: SessionState, fill: Fill) -> bool:
+    order = state.orders.get(fill.client_order_id)
+    return order is not None and all(known.execution_id != fill.execution_id for known in order.fills)
+
+
+def unanswered(state: SessionState) -> list[Output]:
+    """Return the questions to the market whose answers died with the process, to be asked again."""
+    questions: list[Output] = []
+    if state.vix_waiting or _vix_missing(state):
+        questions.append(ReadVix(at=state.at))
+    questions += [
+        ReadPutQuotes(
+            trade_id=trade.trade_id,
+            broker=trade.broker,
+            underlying=trade.symbol,
+            spot=trade.signal.price,
+            at=state.at,
+            min_days=state.spec.bearish.put_min_days,
+        )
+        for trade in state.trades.values()
+        if trade.state is TradeState.AWAITING_QUOTES
+    ]
+    return questions
+
+
+def _vix_missing(state: SessionState) -> bool:
+    """Return whether CLOSE is past the instant at which it asks for the VIX, and was never answered."""
+    asked = state.spec.strategy is StrategyName.CLOSE and state.phase in {Phase.ANALYSIS, Phase.BREAKOUT}
+    return asked and state.vix is None
 
 
 async def settle_order(state: SessionState, broker: Broker, order: Order) -> tuple[Sequence[Event], Sequence[Output]]:
@@ -35,10 +62,13 @@ async def settle_order(state: SessionState, broker: Broker, order: Order) -> tup
 
     Only a definite "not there" lets an order be sent again, under the same id.
     """
-    remote = await broker.order_by_client_id(order.request.client_order_id)
+    order_id = order.request.client_order_id
+    remote = await broker.order_by_client_id(order_id)
     if remote is None:
         return await _send_again(state, broker, order)
-    return _as_events(state, order, remote), _ask_again(state, order, remote)
+    fills = [fill for fill in await broker.fills_since(state.spec.windows.bell) if fill.client_order_id == order_id]
+    told = [OrderFilled(at=state.at, fill=fill) for fill in fills if _is_news(state, fill)]
+    return [*told, *_as_events(state, order, remote)], _ask_again(state, order, remote)
 
 
 def _as_events(state: SessionState, order: Order, remote: BrokerOrder) -> Sequence[Event]:
@@ -58,7 +88,7 @@ def _as_events(state: SessionState, order: Order, remote: BrokerOrder) -> Sequen
             successor = _successor(state, order_id)
             return [OrderReplaced(at=at, client_order_id=order_id, by=successor)] if successor else []
         case BrokerOrderStatus.FILLED:
-            return []  # its executions have been told before
+            return []  # its executions say so
 
 
 def _ask_again(state: SessionState, order: Order, remote: BrokerOrder) -> Sequence[Output]:

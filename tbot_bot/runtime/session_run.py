@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tbot_bot.broker.broker_sim import SimulatedBroker
+from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import AccountsRead, BarsClosed, EarlierToday, Event, MarketOver, ScreenCompleted
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.protocols import Clock
 from tbot_bot.runtime.embedded_market import EmbeddedMarket, Step
-from tbot_bot.runtime.reconcile import missed_fills, settle_order
+from tbot_bot.runtime.reconcile import missed_fills, settle_order, unanswered
 from tbot_bot.runtime.shell import SessionShell, stop_event
-from tbot_bot.trading.orders_bot import OrderState
 
 
 class Pacer(Protocol):
@@ -98,21 +98,34 @@ class SessionRun:
     async def resume(self) -> None:
         """Go on after a replay: reconcile, catch up, and tell the rest of the day."""
         state = self._shell.engine.state
-        at = max(self._pacer.now() or state.at, state.at)
+        at = max(self._pacer.now() or state.at, state.at, self._spec.windows.screen_at)
         await self._catch_up_venues(at)
         for event in await missed_fills(state, self._brokers, self._spec.windows.bell):
             await self._shell.take(event)
         await self._settle(every=True)
         if not state.verdicts:
             await self._pacer.wait_until(self._spec.windows.screen_at)
-            await self._open(max(at, self._spec.windows.screen_at))
+            await self._open(at)
         else:
-            seen = state.at
-            watched = self._market.watch(tuple(state.watched), at)
-            missed = self._market.history(at, since=seen) if watched is not None else None
-            if missed is not None:
-                await self._shell.take(missed)
+            await self._backfill(at)
+            await self._shell.carry_out(unanswered(state))
         await self._tell(at)
+
+    async def _backfill(self, at: Instant) -> None:
+        """Tell what the engine has not seen of its symbols; the bars that end just now are not late.
+
+        That may be more than what came after the last input: a fill at a bar's end, or the screening, may be
+        journaled without the bars of its instant.
+        """
+        state = self._shell.engine.state
+        self._market.watch(tuple(state.watched), at)
+        missed = self._market.history(at, since=Instant(max(state.last_seen.values(), default=0)))
+        if missed is None:
+            return
+        late = tuple(bar for bar in missed.bars if bar.end < at)
+        if late:
+            await self._shell.take(BarsClosed(at=at, bars=late, backfill=True))
+        await self._shell.take(BarsClosed(at=at, bars=missed.bars[len(late) :]))
 
     async def _open(self, at: Instant) -> None:
         accounts = tuple([await broker.account() for broker in self._brokers.values()])
@@ -150,14 +163,13 @@ class SessionRun:
     async def _take_all(self, broker: SimulatedBroker) -> None:
         for event in broker.drain():
             await self._shell.take(event)
+        await self._settle(every=False)
 
     async def _catch_up_venues(self, at: Instant) -> None:
         """Let the venues live through what they missed while no process drove them."""
         for broker in self._brokers.values():
-            last = broker.last_step
-            if last is None:
-                continue
-            for step in self._market.steps(last):
+            since = broker.last_step or self._spec.windows.bell  # without an order yet the store has no clock
+            for step in self._market.steps(since):
                 if step.end > at:
                     break
                 broker.step_open(step.start, step.bars)
@@ -174,16 +186,20 @@ class SessionRun:
                 await self._shell.take(event)
 
     async def _settle(self, *, every: bool) -> None:
-        """Look up orders whose fate is unknown (`every`: all open ones), and act on what the broker says."""
-        state = self._shell.engine.state
-        doubtful = [
-            order for order in state.orders.values() if order.is_open and (every or order.state is OrderState.UNKNOWN)
-        ]
-        for order in doubtful:
-            current = state.orders[order.request.client_order_id]
-            if not current.is_open:
+        """Look up orders whose fate is in doubt (`every`: all open ones), and act on what the broker says."""
+        state, doubted = self._shell.engine.state, self._shell.doubted
+        if every:
+            doubted.update(dict.fromkeys(order_id for order_id, order in state.orders.items() if order.is_open))
+        for order_id in list(doubted):
+            order = state.orders.get(order_id)
+            if order is None or not order.is_open:
+                doubted.pop(order_id, None)
                 continue
-            events, commands = await settle_order(state, self._brokers[order.request.broker], current)
+            try:
+                events, commands = await settle_order(state, self._brokers[order.request.broker], order)
+            except BrokerUnavailable:
+                continue  # asked again after the next step
+            doubted.pop(order_id, None)
             for event in events:
                 await self._shell.take(event)
             await self._shell.carry_out(commands)

@@ -1,7 +1,7 @@
 """What every way of running a session needs: its journal, tape, shell and files for people, wired together."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from tbot_bot.core.commands import Decided, RaiseAlert
 from tbot_bot.core.events import EarlierToday, Event
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
+from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.session_log import read_session
 from tbot_bot.journal.store import Journal, JournalReader
 from tbot_bot.journal.tape import TapeWriter
@@ -83,9 +84,14 @@ def session_of(
     pacer: Pacer,
     controls: Controls,
 ) -> Iterator[tuple[SessionRun, SessionShell]]:
-    """Give the session of `spec`, wired and with its tape open; nothing has been journaled yet."""
+    """Give the session of `spec`, wired and with its tape open; nothing has been journaled yet.
+
+    Raises:
+        JournalWriteFailed: at the end: the session could not be recorded to its end, and was closed out.
+    """
     with ExitStack() as stack:
-        tape = stack.enter_context(TapeWriter(place.records.tape(spec.session), str(spec.session)))
+        tape = TapeWriter(place.records.tape(spec.session), str(spec.session))
+        stack.callback(_let_go, tape)
 
         def now() -> Instant:
             return max(shell.at, spec.windows.screen_at)
@@ -105,7 +111,13 @@ def session_of(
             shell=shell, market=market, brokers=place.brokers, earlier=earlier, pacer=pacer, controls=controls
         )
         yield run, shell
-        shell.flush()
+        shell.finish()
+
+
+def _let_go(tape: TapeWriter) -> None:
+    """Close `tape`; what it cannot save any more has been complained of, or belongs to no decision."""
+    with suppress(JournalWriteFailed):
+        tape.close()
 
 
 def journaled_spec(journal: Journal, folder_of_tapes: OutputPaths, session: SessionId) -> SessionSpec | None:

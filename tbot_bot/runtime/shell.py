@@ -14,7 +14,15 @@ from typing import Final, Protocol
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.core.codec import dumps
 from tbot_bot.core.commands import Decided, Output, SubmitOrder
-from tbot_bot.core.events import BarsClosed, ControlKind, ControlReceived, Event
+from tbot_bot.core.events import (
+    AnswerLost,
+    BarsClosed,
+    CancelRejected,
+    ControlKind,
+    ControlReceived,
+    Event,
+    OrderRejected,
+)
 from tbot_bot.core.identity import Leg, SessionId
 from tbot_bot.core.instants import Instant
 from tbot_bot.journal.chain import Kind
@@ -77,11 +85,14 @@ class SessionShell:
         self.session = str(spec.session)
         self.broken = ""
         """Why nothing can be journaled any more; empty while all is well."""
+        self.doubted: dict[str, None] = {}
+        """Orders of which the engine may believe what is not so, until somebody has looked them up."""
         self._journal, self._tape, self._hands = journal, tape, hands
         self._observers = tuple(observers)
         self._wall_clock = wall_clock
         self._number = 0
         self._pending: list[Entry] = []
+        self._stop_told = False
 
     @property
     def ended(self) -> bool:
@@ -104,16 +115,32 @@ class SessionShell:
         """Take one input and everything that follows from it at once."""
         waiting: deque[Event] = deque([event])
         while waiting:
-            outputs = self._decide(waiting.popleft())
-            for output in outputs:
-                if self._permitted(output):
-                    waiting.extend(await self._hands.perform(output))
+            for output in self._decide(waiting.popleft()):
+                waiting.extend(await self._act(output))
+            if self.broken and not self._stop_told:
+                self._stop_told = True
+                waiting.append(stop_event(self.at, by="journal", why=self.broken))
 
     async def carry_out(self, outputs: Iterable[Output]) -> None:
         """Do what a recovery found to be owed, and take what comes of it."""
         for output in outputs:
-            for event in await self._hands.perform(output):
+            for event in await self._act(output):
                 await self.take(event)
+
+    def finish(self) -> None:
+        """Make the session's end durable.
+
+        Raises:
+            JournalWriteFailed: the journal broke on the way, or breaks now; what was held has been closed.
+        """
+        if not self.broken:
+            self._commit([])
+        if self.broken:
+            raise JournalWriteFailed(
+                f"the session could not be recorded to its end and was closed out ({self.broken})",
+                where=self.session,
+                mend="Make room on the disk, then compare orders and positions with the broker's.",
+            )
 
     def flush(self) -> None:
         """Commit what waits, durably."""
@@ -188,12 +215,13 @@ class SessionShell:
         """Go on without a journal only to get out: entries end at once, exits are still sent."""
         self.broken = reason
 
-    def _permitted(self, output: Output) -> bool:
-        """Return whether `output` may be done: what could not be recorded must not open a position."""
-        entry = isinstance(output, SubmitOrder) and output.order.client_order_id.rpartition("-")[2].startswith(
-            Leg.ENTRY
-        )
-        return not (self.broken and entry)
+    async def _act(self, output: Output) -> Sequence[Event]:
+        """Do `output`, unless it could not be recorded and would open a position: that is refused at once."""
+        if self.broken and isinstance(output, SubmitOrder):
+            order_id = output.order.client_order_id
+            if order_id.rpartition("-")[2].startswith(Leg.ENTRY):
+                return [OrderRejected(at=self.at, client_order_id=order_id, reason=f"not recorded: {self.broken}")]
+        return await self._hands.perform(output)
 
     def _entry(self, value: object, kind: Kind, at: int, number: int) -> Entry:
         return Entry.of(
@@ -201,6 +229,8 @@ class SessionShell:
         )
 
     def _look_on(self, event: Event) -> None:
+        if isinstance(event, AnswerLost | CancelRejected):  # a refused cancel may mean that there is no such order
+            self.doubted[event.client_order_id] = None
         for observer in self._observers:
             observer.event(self._id, event)
 
