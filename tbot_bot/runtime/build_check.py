@@ -347,7 +347,12 @@ def _below(home: Path, path: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the checks of an installation; exit status 3 where it may not start."""
-    parser = argparse.ArgumentParser(prog="python -m tbot_bot.runtime.build_check", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m tbot_bot.runtime.build_check",
+        description="Check whether the bot can start here. Exit status 3: it cannot.",
+        epilog="example: python -m tbot_bot.runtime.build_check --home .",
+        allow_abbrev=False,
+    )
     parser.add_argument("--home", type=Path, default=None, help="the installation's folder (default: TBOT_HOME)")
     chosen = parser.parse_args(argv)
     report = check_home(chosen.home or tbot_home())
