@@ -7,6 +7,7 @@ import pytest
 
 from tbot_bot.core.commands import AnomalySeen, ConfirmationAwaited, RaiseAlert, SessionEnded, SharesFixed, TradeRecord
 from tbot_bot.core.events import ControlKind, EarlierToday, EntriesResumed, EntriesSuspended
+from tbot_bot.core.orders import ShortType
 from tbot_bot.core.policies import Routing, SizingMode
 from tbot_bot.trading.spec import BrokerSpec
 from tests.support.scenario import BELL, CAPABILITIES, Scenario, account, minute, spec_of
@@ -192,6 +193,25 @@ def test_stop_risk_sizes_so_that_the_first_stop_loses_the_share():
     lost = (Decimal("103.41") - stop.stop.price) * entry.quantity
 
     assert 9_900 < lost <= 10_000
+
+
+def inverse_twice(entered):
+    """Let AAA, then BBB break out downward, both carried by the inverse ETF INV; `entered`: AAA is held by then."""
+    symbols = ("AAA", "BBB")
+    told = Scenario(spec_of(short_type=ShortType.INVERSE_ETF), symbols=symbols)
+    told.range_of(symbols=symbols)
+    told.bars(20, AAA=96.0, BBB=100.0, INV=20.0)
+    if entered:
+        told.enter("20")
+    told.bars(21, BBB=96.0, INV=20.0)
+    return told
+
+
+def test_two_signals_may_buy_the_same_instrument_but_not_against_a_stop_of_ours_that_rests():
+    both, against = inverse_twice(entered=False), inverse_twice(entered=True)
+
+    assert [order.instrument.symbol for order in both.orders("entry")] == ["INV", "INV"]
+    assert against.drops() == [("sim", "BBB", "self_trade")]
 
 
 # --- confirmation ---------------------------------------------------------------------------------------------------

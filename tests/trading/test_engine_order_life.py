@@ -218,6 +218,24 @@ def test_what_a_refused_replacement_left_unprotected_is_protected_at_the_next_ba
     assert [order.quantity for order in told.orders("stop")] == [40, 60, 60]
 
 
+def test_while_a_refused_replacement_leaves_the_old_stop_in_doubt_no_second_stop_is_sent():
+    told, entry = breakout()
+    told.acknowledge(entry)
+    told.fill(entry, "103.10", quantity=40)
+    first = told.orders("stop")[0]
+    told.acknowledge(first)
+    told.fill(entry, "103.10", quantity=20)
+    told.reject(told.orders("stop")[1])
+    told.fill(entry, "103.10", quantity=5)
+    told.bars(21, AAA=103.10)
+    in_doubt = len(told.orders("stop"))
+    told.refuse_cancel(first)
+    told.bars(22, AAA=103.10)
+
+    assert in_doubt == 2
+    assert (told.orders("stop")[-1].quantity, told.orders("stop")[-1].replaces) == (65, first.client_order_id)
+
+
 def test_a_stop_that_the_broker_takes_off_means_leaving_at_once():
     told, entry, stop = entered()
     told.tell(OrderExpired(at=told.at, client_order_id=stop.client_order_id))
