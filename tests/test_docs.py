@@ -108,10 +108,15 @@ def test_each_documented_make_target_exists():
     assert told - targets == set()
 
 
-def test_each_documented_module_can_be_started():
-    modules = [words[2] for _, words in commands() if words[:2] == ["python", "-m"]]
-    assert modules
-    assert [name for name in modules if not (REPOSITORY / f"{name.replace('.', '/')}.py").is_file()] == []
+MODULES = [words[2:] for _, words in commands() if words[:2] == ["python", "-m"]]
+
+
+@pytest.mark.parametrize("words", MODULES, ids=shlex.join)
+def test_each_documented_module_takes_its_words(words):
+    asked = [sys.executable, "-m", *words, "--help"]
+    ended = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "usage" in ended.stdout
 
 
 def test_a_page_uses_no_program_that_is_not_looked_at():
