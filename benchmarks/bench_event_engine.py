@@ -9,11 +9,13 @@ import asyncio
 import statistics
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 from tbot_bot.config.settings import load_settings
 from tbot_bot.core.calendar import trading_days
 from tbot_bot.core.identity import Mode
+from tbot_bot.core.market_day import MarketDay
 from tbot_bot.journal.store import Journal
 from tbot_bot.marketdata.recorded_loader import load_day
 from tbot_bot.reporting.process_log import process_log
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--vix", type=Path)
     given = parser.parse_args()
     rates, loads, bars_all, seconds_all = [], [], 0, 0.0
-    for day in trading_days(*map(__import__("datetime").date.fromisoformat, (given.first, given.last))):
+    for day in trading_days(date.fromisoformat(given.first), date.fromisoformat(given.last)):
         with tempfile.TemporaryDirectory() as home:
             began = time.perf_counter()
             market = load_day(given.data, day, vix=given.vix)
@@ -49,7 +51,7 @@ def main() -> None:
     print(f"reading a day from Parquet: median {statistics.median(loads):.3f} s")
 
 
-async def one_day(home: Path, day: object, market: object) -> None:
+async def one_day(home: Path, day: date, market: MarketDay) -> None:
     settings = load_settings(home, {"TEST_MODE": "true"}, defaults_if_absent=True)
     records = records_for(home, Mode.PAPER, test_mode=True)
     with Journal.open(records.journal, records.mode) as journal, process_log(records, "bench", wall_now) as log:

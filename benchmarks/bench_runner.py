@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -37,7 +38,9 @@ def main() -> None:
     print(f"runs {runs}")
     print(f"kill -9 to reconciled and trading again: median {statistics.median(recoveries):.2f} s (target 3 s)")
     print(f"runner's resident memory, 50 symbols: median {statistics.median(memories):.1f} MiB (target 90 MiB)")
-    print(f"processor share at {SPEED:.0f}x: median {statistics.median(cpus):.1%} of a core (real time: a {SPEED:.0f}th)")
+    print(
+        f"processor share at {SPEED:.0f}x: median {statistics.median(cpus):.1%} of a core (real time: a {SPEED:.0f}th)"
+    )
 
 
 def one_run(home: Path) -> tuple[float, float, float]:
@@ -69,7 +72,7 @@ def start(home: Path, anchor: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command)
 
 
-def wait(home: Path, process: subprocess.Popen[bytes], reached: object) -> None:
+def wait(home: Path, process: subprocess.Popen[bytes], reached: Callable[[dict[str, str]], bool]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:

@@ -79,7 +79,7 @@ def test_bells_follow_daylight_saving_and_early_closes() -> None:
     assert parse_iso("2018-03-09T14:30:00Z") == winter.open_at
     assert parse_iso("2018-03-12T13:30:00Z") == summer.open_at
     assert parse_iso("2018-07-03T17:00:00Z") == half.close_at
-    assert (False, False, True) == (winter.early, summer.early, half.early)
+    assert (winter.early, summer.early, half.early) == (False, False, True)
 
 
 def test_exchange_time_is_new_york_wall_time() -> None:

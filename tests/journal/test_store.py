@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -32,8 +33,8 @@ for number in range(count):
 
 
 def entry(text="a note", **columns):
-    columns = {"at": 1, "recorded_at": 2, "kind": Kind.NOTE, "payload": f'{{"_":"Note","text":"{text}"}}'} | columns
-    return Entry(**columns)
+    plain = Entry(at=1, recorded_at=2, kind=Kind.NOTE, payload=f'{{"_":"Note","text":"{text}"}}')
+    return replace(plain, **columns)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tbot_bot.core.bars import Bar
 from tbot_bot.core.codec import dumps
 from tbot_bot.core.events import BarsClosed, MarketOver
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
+from tbot_bot.core.instants import Instant
 from tbot_bot.journal.session_log import read_session
 from tbot_bot.journal.store import Entry, Journal, JournalWriteFailed, Kind
 from tbot_bot.journal.tape import TapeReader, TapeWriter, tape_path
@@ -156,7 +157,7 @@ def session_of(tmp_path, rows, frames):
 
 
 def test_a_session_is_rows_and_tape_in_the_order_of_their_numbers(tmp_path):
-    over = dumps(MarketOver(at=5))
+    over = dumps(MarketOver(at=Instant(5)))
     rows = [
         (Kind.SESSION, 0, '{"_":"Spec"}'), (Kind.INPUT, 2, over), (Kind.COMMAND, 1, "c1"), (Kind.COMMAND, 3, "c3")
     ]  # fmt: skip
@@ -164,7 +165,9 @@ def test_a_session_is_rows_and_tape_in_the_order_of_their_numbers(tmp_path):
     assert found.spec_payload == '{"_":"Spec"}'
     assert found.commands == {1: ("c1",), 3: ("c3",)}
     assert list(found.inputs) == [
-        (1, BarsClosed(at=60, bars=grid(1))), (2, MarketOver(at=5)), (3, BarsClosed(at=180, bars=grid(3)))
+        (1, BarsClosed(at=Instant(60), bars=grid(1))),
+        (2, MarketOver(at=Instant(5))),
+        (3, BarsClosed(at=Instant(180), bars=grid(3))),
     ]  # fmt: skip
 
 
@@ -177,7 +180,7 @@ def test_a_session_is_rows_and_tape_in_the_order_of_their_numbers(tmp_path):
     ],
 )
 def test_a_session_with_a_hole_is_refused(tmp_path, rows, frames, words):
-    over = dumps(MarketOver(at=5))
+    over = dumps(MarketOver(at=Instant(5)))
     found = session_of(tmp_path, [*((Kind.INPUT, n, over) for n in rows), (Kind.COMMAND, 2, "{}")], frames)
     with pytest.raises(JournalError, match=words):
         list(found.inputs)

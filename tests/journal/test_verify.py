@@ -48,6 +48,8 @@ def changed(value, where):
         case str():
             at = where % max(len(value), 1)
             return value[:at] + ("a" if value[at : at + 1] != "a" else "b") + value[at + 1 :]
+        case _:
+            raise AssertionError(value)
 
 
 @settings(max_examples=60, deadline=None)

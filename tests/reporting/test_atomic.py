@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from tbot_bot.reporting import atomic
 from tbot_bot.reporting.atomic import RecordsError, append_lines, replace_file, settle_log
 
 WRITER = """
@@ -48,7 +47,7 @@ def test_a_full_disk_is_told_plainly_and_leaves_the_old_content_and_no_draft(tmp
     path = tmp_path / "file"
     path.write_bytes(b"old\n")
     real = os.write
-    monkeypatch.setattr(atomic.os, "write", lambda handle, data: _half_then_full(real, handle, data))
+    monkeypatch.setattr("tbot_bot.reporting.atomic.os.write", lambda handle, data: _half_then_full(real, handle, data))
 
     with pytest.raises(RecordsError, match=r"disk is full.*Make room"):
         write(path, b"new, and longer\n")

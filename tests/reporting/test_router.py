@@ -50,9 +50,11 @@ def test_no_permission_for_live_records_can_be_made_in_test_mode(test_mode, forc
 
 def test_no_permission_can_be_turned_into_one_for_test_mode(tmp_path):
     live = records_for(tmp_path, Mode.LIVE, test_mode=False)
+    permission = live.permission
+    assert permission is not None
     with pytest.raises(LiveRecordsRefused):
-        replace(live.permission, test_mode=True)
-    forged = copy.copy(live.permission)
+        replace(permission, test_mode=True)  # type: ignore[arg-type]  # the type checker refuses it first
+    forged = copy.copy(permission)
     object.__setattr__(forged, "test_mode", True)
     with pytest.raises(LiveRecordsRefused):
         replace(live, permission=forged)

@@ -28,15 +28,14 @@ class Rehearsal:
         self.home = home
         self.data = write_day(home / "bars.csv")
         self.anchor = f"{parse_iso('2025-12-02T14:18:00Z')}:{time.time_ns()}"
-        self.process = None
-        self.start()
+        self.process = self.start()
 
     def start(self):
         """Start a runner: the very same command each time."""
         command = [sys.executable, "-m", "tbot_bot.runtime.main", "--session", SESSION, "--home", str(self.home)]
         command += ["--anchor", self.anchor, "--speed", str(SPEED), "--data", str(self.data), "--rehearsal"]
         with (self.home / "stderr.txt").open("ab") as errors:
-            self.process = subprocess.Popen(command, stderr=errors)
+            return subprocess.Popen(command, stderr=errors)
 
     def beat(self):
         """Return the runner's last heartbeat, {} before the first."""
@@ -61,7 +60,7 @@ class Rehearsal:
         """Kill the runner as a power cut would, and start it again."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.start()
+        self.process = self.start()
 
     def end(self):
         """Wait for the runner's own end and return its exit status."""
@@ -130,8 +129,8 @@ def test_a_runner_killed_while_it_closes_out_closes_all_the_same(rehearsal):
 
 def test_a_second_runner_waits_for_the_first_one(rehearsal):
     rehearsal.until_phase("analysis")
-    first, rehearsal.process = rehearsal.process, None
-    rehearsal.start()
+    first = rehearsal.process
+    rehearsal.process = rehearsal.start()
     still_the_first = rehearsal.beat()["pid"] == first.pid
     first.kill()
     first.wait()

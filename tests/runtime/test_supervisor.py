@@ -106,7 +106,7 @@ def installation(tmp_path):
 
 def test_a_second_supervisor_says_who_runs_already_and_leaves_everything_as_it_is(installation):
     first = installation.supervise()
-    installation.until(lambda: installation.runner())
+    installation.until(installation.runner)
     second = installation.supervise()
 
     assert second.wait(timeout=PATIENCE_SECONDS) == 4

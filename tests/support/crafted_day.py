@@ -1,24 +1,27 @@
 """A small recorded day made by hand: one winter Tuesday with bars that make OPEN trade, as a CSV file."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 DAY = date(2025, 12, 2)
 BELL = datetime(2025, 12, 2, 14, 30, tzinfo=UTC)
+Prices = tuple[float, float, float, float]
 HEADER = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
 
 
-def flat(price, minutes, width=0.2):
+def flat(price: float, minutes: int, width: float = 0.2) -> list[Prices]:
     """Return bars that stay at `price`."""
     return [(price, price + width, price - width, price)] * minutes
 
 
-def breakout_up(minutes=390):
+def breakout_up(minutes: int = 390) -> list[Prices]:
     """Return a day that leaves its range (49.8 to 50.2) upward in its 21st minute and stays there."""
     return [*flat(50.0, 20), (50.1, 51.7, 50.0, 51.6), *flat(51.6, minutes - 21, width=0.1)]
 
 
-def write_day(path, symbols=None, *, volume=200_000):
+def write_day(path: Path, symbols: Mapping[str, Sequence[Prices]] | None = None, *, volume: int = 200_000) -> Path:
     """Write one day of minute bars, by time, then symbol; `symbols` maps a name to (open, high, low, close) rows."""
     rows = []
     for symbol, bars in (symbols or {"AAA": breakout_up(), "BBB": flat(20.0, 390)}).items():
