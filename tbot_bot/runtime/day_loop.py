@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
@@ -91,6 +92,9 @@ async def _dry_run(request: DryRunRequest, progress: Progress) -> DayReport:
         plan = plan_day(schedule_rules(bot), request.day)
         run = next_run(journal, request.day)
         await run_day(place, settings, plan, market_day, run=run, speed=request.speed)
+        for planned in plan.sessions:
+            if planned.skipped:
+                projector.feed(None, skipped_note(planned, request.day))
         projector.flush()
         return projector.day_report(request.day, took_seconds=monotonic_seconds() - began)
 
@@ -125,12 +129,16 @@ async def run_day(
 
 def note_skipped(place: Workplace, planned: PlannedSession, session: SessionId) -> None:
     """Record that `planned` does not take place."""
-    at = planned.windows.screen_at
-    skipped = SessionSkipped(at=at, day=session.day, strategy=planned.strategy, reason=planned.skipped)
+    skipped = skipped_note(planned, session.day)
     place.journal.append(
-        [Entry.of(skipped, kind=Kind.NOTE, at=at, recorded_at=place.wall_clock(), session=str(session))]
+        [Entry.of(skipped, kind=Kind.NOTE, at=skipped.at, recorded_at=place.wall_clock(), session=str(session))]
     )
     place.log.info("session_skipped", session=str(session), reason=planned.skipped)
+
+
+def skipped_note(planned: PlannedSession, day: date) -> SessionSkipped:
+    """Return that and why `planned` does not take place."""
+    return SessionSkipped(at=planned.windows.screen_at, day=day, strategy=planned.strategy, reason=planned.skipped)
 
 
 def _pacer(planned: PlannedSession, speed: float | None) -> Pacer:

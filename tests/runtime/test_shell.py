@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
-from tbot_bot.broker.broker_sim import Fault, Request, VenueStore
+from tbot_bot.broker.broker_sim import Fault, Request, SimulatedBroker, VenueStore
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
 from tbot_bot.config.settings import load_settings
 from tbot_bot.core.commands import Phase
@@ -62,7 +63,7 @@ class Rig:
         self.session = SessionId(day=DAY, strategy=strategy)
         self.records = records_for(self.home, Mode.PAPER, test_mode=True)
         self.observer, self.faults, self.after = observer or Watcher(), faults, after
-        self.brokers = {}
+        self.brokers: Mapping[str, SimulatedBroker] = {}
         self.shell: Any = None
 
     @contextmanager
