@@ -27,6 +27,8 @@ _NOTICE: Final = "synthetic market: made-up stocks, nothing here has ever been t
 _HISTORY_DAYS: Final = 20
 _LATE_BEFORE_CLOSE: Final = 90
 """Minutes before the closing bell at which CLOSE's analysis begins by default."""
+_AFTER_MID: Final = 125
+"""Minutes after the opening bell until which CLOSE waits for MID by default: on early-close days it begins there."""
 _ETF_PRICE: Final = 24.0
 _ETF_MINUTE_VOLUME: Final = 25_000.0
 _PULL: Final = 0.90
@@ -122,7 +124,7 @@ def _paths(dice: Dice, stocks: Sequence[_Stock], session: TradingDay) -> Mapping
 
 
 def _knots(part: Part, place: int, length: int) -> tuple[Knot, ...]:
-    late = float(length - _LATE_BEFORE_CLOSE)
+    late = float(max(length - _LATE_BEFORE_CLOSE, _AFTER_MID))
     at = float(place % 6)
     match part:
         case Part.OPEN_UP:
