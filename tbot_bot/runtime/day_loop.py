@@ -36,6 +36,8 @@ Progress = Callable[[str], None]
 class Teller:
     """Tells a progress display of each phase that a session enters."""
 
+    has_read_journal = True
+
     def __init__(self, tell: Progress) -> None:
         """Hand lines to `tell`."""
         self._tell = tell

@@ -23,6 +23,8 @@ WRITE_AT_LEAST_EVERY: Final = 2 * SECOND
 class RunnerStatus:
     """Follows the session and keeps `status_bot.json` fresh: at each change, and at least every two seconds."""
 
+    has_read_journal = False
+
     def __init__(
         self,
         records: OutputPaths,

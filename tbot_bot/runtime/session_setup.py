@@ -33,6 +33,8 @@ from tbot_bot.trading.spec import SessionSpec
 class Files:
     """Keeps the files for people up to date; what cannot be written is logged and tried again, and stops nothing."""
 
+    has_read_journal = True
+
     def __init__(self, projector: Projector, log: FilteringBoundLogger) -> None:
         """Feed `projector`."""
         self._projector: Final = projector

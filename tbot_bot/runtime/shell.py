@@ -47,6 +47,9 @@ class Hands(Protocol):
 class Observer(Protocol):
     """Looks on: projections, status, progress. Must not raise."""
 
+    has_read_journal: bool
+    """True: it was built from the journal's rows, and a replay of them tells it nothing new."""
+
     def session(self, spec: SessionSpec) -> None:
         """A session began, or was recovered."""
 
@@ -154,6 +157,8 @@ class SessionShell:
             LogicError: the engine decides differently from what the journal holds.
         """
         owed: list[Output] = []
+        everyone = self._observers
+        self._observers = tuple(observer for observer in everyone if not observer.has_read_journal)
         for observer in self._observers:
             observer.session(self.engine.spec)
         for number, event in inputs:
@@ -162,7 +167,9 @@ class SessionShell:
             self._look_on(event)
             known = decided.get(number)
             if known is None and outputs:
+                following, self._observers = self._observers, everyone
                 owed += self._record(event, outputs)
+                self._observers = following
             elif known is not None and dumps(replace(known, outputs=outputs)) != dumps(known):
                 raise LogicError(
                     f"input {number} gave other decisions than the journal holds",
@@ -171,6 +178,7 @@ class SessionShell:
                 )
             elif known is not None:
                 self._announce(known)
+        self._observers = everyone
         return Recovered(inputs=self._number, owed=tuple(owed))
 
     def _decide(self, event: Event) -> tuple[Output, ...]:

@@ -21,7 +21,9 @@ from tbot_bot.config.error_handler import ConfigError, ConfigProblem, TbotError
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import Instant, iso, to_datetime
-from tbot_bot.journal.store import Journal
+from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.started import ProcessStarted
+from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.reporting.status_logger import BotState
@@ -310,12 +312,15 @@ def run_supervisor(request: RunRequest, console: Console | None = None) -> int:
         )
         journal = stack.enter_context(Journal.open(records.journal, records.mode))
         log = stack.enter_context(process_log(records, "supervisor", wall_now, retention_days=bot.log_retention_days))
-        log.info(
-            "start",
+        started = ProcessStarted(
+            at=wall_now(),
+            process="supervisor",
             version=__version__,
-            code=code_fingerprint(),
-            settings=settings_fingerprint(settings_lines(settings)),
+            code_fingerprint=code_fingerprint(),
+            settings_fingerprint=settings_fingerprint(settings_lines(settings)),
         )
+        journal.append([Entry.of(started, kind=Kind.START, at=started.at, recorded_at=started.at)])
+        log.info("start", version=__version__, code=started.code_fingerprint, settings=started.settings_fingerprint)
         return asyncio.run(_run(request, settings, records, journal, log, console))
 
 

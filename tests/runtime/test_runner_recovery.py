@@ -101,6 +101,8 @@ def test_a_runner_killed_in_every_phase_goes_on_and_trades_once(rehearsal):
     assert [(row["ticker"], row["exit_reason"], row["error_code"]) for row in filled] == [("AAA", "time", "")]
     held = parse_iso(filled[0]["timestamp"]) - parse_iso(filled[0]["entry_timestamp"])
     assert 30 * MINUTE <= held <= 40 * MINUTE  # the time a restart takes, at this speed
+    story = (rehearsal.home / "output" / "logs" / "open_paper.log").read_text().splitlines()
+    assert len(story) == len(set(story))  # nothing is told twice, however often the runner died
     rehearsal.sound()
 
 

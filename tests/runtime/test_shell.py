@@ -40,6 +40,8 @@ PUTS = {"SHORT_TYPE_OPEN": "LongPut", "TOTAL_ALLOCATION": "0.2", "MAX_RISK_PER_T
 class Watcher:
     """Sees the session from inside; `seen` is called after each input, before its answer is journaled."""
 
+    has_read_journal = False
+
     def __init__(self, seen=None, answered=None):
         self.seen, self.answered = seen or (lambda: None), answered or (lambda: None)
 
