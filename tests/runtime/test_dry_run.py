@@ -4,6 +4,7 @@ import csv
 import json
 import random
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -161,7 +162,7 @@ def early_day(folder, name="home", **changes):
 
 
 def windows_of(run):
-    specs = [loads(row.payload) for row in run.rows() if row.kind is Kind.SESSION]
+    specs: list[Any] = [loads(row.payload) for row in run.rows() if row.kind is Kind.SESSION]
     return {spec.strategy.value: spec.windows for spec in specs}
 
 
