@@ -303,7 +303,7 @@ def test_a_failing_write_with_a_position_open_closes_it_and_opens_nothing_more(t
     rig = Rig(tmp_path, StrategyName.OPEN, MAX_TRADES="4", MAX_CONCURRENT_TRADES_PER_BROKER="4")
     at_break: list[set[str]] = []
 
-    def full():
+    def full(*_):
         if not at_break and rig.shell.engine.state.phase is Phase.BREAKOUT and rig.venue().positions():
             at_break.append(_entries(rig))
         return bool(at_break)
@@ -334,7 +334,7 @@ def _run_until_full(rig, victim, full):
         original = getattr(part, name)
 
         def write(*arguments):
-            if full():
+            if full(*arguments):
                 raise JournalWriteFailed("No space left")
             return original(*arguments)
 
@@ -345,11 +345,27 @@ def _run_until_full(rig, victim, full):
         asyncio.run(run.run())
 
 
+def test_the_very_entry_that_could_not_be_journaled_is_not_sent(tmp_path):
+    rig = Rig(tmp_path, StrategyName.OPEN)
+    unrecorded: list[str] = []
+
+    def full(entries):
+        payloads = [entry.payload for entry in entries]
+        unrecorded.extend(one for one in payloads if '"SubmitOrder"' in one and "-entry1" in one)
+        return len(unrecorded) > 0
+
+    with pytest.raises(JournalWriteFailed, match="No space left"):
+        _run_until_full(rig, "journal", full)
+    assert unrecorded
+    assert rig.venue().snapshot().orders == ()
+    assert rig.shell.engine.state.ended
+
+
 def test_after_a_full_disk_the_next_start_finds_out_what_the_journal_could_not_hold(tmp_path):
     """The exits went out and are not in the journal: they are found at the venue, not sent a second time."""
     rig = Rig(tmp_path, StrategyName.OPEN)
     with pytest.raises(JournalWriteFailed):
-        _run_until_full(rig, "journal", lambda: bool(rig.venue().positions()) or bool(rig.shell.broken))
+        _run_until_full(rig, "journal", lambda _: bool(rig.venue().positions()) or bool(rig.shell.broken))
     fills = rig.result()[0]
     again = Rig(tmp_path, StrategyName.OPEN).run().check()
     assert fills
