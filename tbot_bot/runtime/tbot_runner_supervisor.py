@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from tbot_bot import __version__
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem, TbotError
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
-from tbot_bot.core.identity import Mode, SessionId
+from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Instant, iso, to_datetime
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.started import ProcessStarted
@@ -27,7 +27,7 @@ from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.reporting.status_logger import BotState
-from tbot_bot.runtime.build_check import build_check
+from tbot_bot.runtime.build_check import build_check, check_line
 from tbot_bot.runtime.clock import RealClock, RunClock, market_before, wall_now
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
 from tbot_bot.runtime.day_choice import (
@@ -68,10 +68,11 @@ class Supervisor:
         journal: Journal,
         log: FilteringBoundLogger,
         console: Console | None,
+        out_today: Mapping[StrategyName, str],
     ) -> None:
-        """Compose; nothing is started before `run`."""
+        """Compose; nothing is started before `run`. `out_today`: strategies whose own check objects, and why."""
         self._request, self._settings, self._records = request, settings, records
-        self._journal, self._log = journal, log
+        self._journal, self._log, self._out_today = journal, log, out_today
         self._voice = Voice(records, journal, log, console, test_mode=settings.bot.test_mode)
         self._control_path = request.home / settings.env.control_dir
         self._control = ControlFolder(self._control_path)
@@ -129,8 +130,9 @@ class Supervisor:
             session = SessionId(day=hand.day, strategy=planned.strategy, run=hand.run)
             if self._stop.is_set():
                 return
-            if planned.skipped:
-                self._voice.skip(session, planned, planned.skipped)
+            reason = planned.skipped or self._out_today.get(planned.strategy, "")
+            if reason:
+                self._voice.skip(session, planned, reason)
                 continue
             done = progress_of(self._journal, session).ended_at
             if done is None:
@@ -296,16 +298,13 @@ def run_supervisor(request: RunRequest, console: Console | None = None) -> int:
         stack.enter_context(Lock(control / SUPERVISOR_LOCK))
         if console is not None:
             stack.callback(console.close)
-        killed = ControlFolder(control).killed()
-        if killed:
-            if console is not None:
-                console.say(f"the kill switch is engaged {killed}; remove control/killed.json to trade again")
-            return KILLED
+        refused = _why_not(ControlFolder(control), console)
+        if refused is not None:
+            return refused
         report = build_check(request.home, settings)
         if not report.passed:
-            for check in report.checks:
-                if not check.passed and console is not None:
-                    console.say(f"build check failed: {check.name}: {check.detail}. {check.mend}")
+            for check in report.failures:
+                _complain(console, check_line(check))
             return BUILD_CHECK
         records = records_for(
             request.home, Mode.LIVE, test_mode=bot.test_mode, force_paper_export=bot.force_paper_export
@@ -321,7 +320,24 @@ def run_supervisor(request: RunRequest, console: Console | None = None) -> int:
         )
         journal.append([Entry.of(started, kind=Kind.START, at=started.at, recorded_at=started.at)])
         log.info("start", version=__version__, code=started.code_fingerprint, settings=started.settings_fingerprint)
-        return asyncio.run(_run(request, settings, records, journal, log, console))
+        return asyncio.run(_run(request, settings, records, journal, log, console, report.skipped))
+
+
+def _why_not(folder: ControlFolder, console: Console | None) -> int | None:
+    """Return the exit status of a start that the kill switch forbids, None where it allows one."""
+    folder.take(Flag.KILL)  # left while nobody ran: it latches now
+    killed = folder.killed()
+    if not killed:
+        return None
+    _complain(console, f"the kill switch is engaged {killed}; remove control/killed.json to trade again")
+    return KILLED
+
+
+def _complain(console: Console | None, text: str) -> None:
+    """Say why there is no start, to whoever may be there to read it."""
+    if console is not None:
+        console.close()
+    sys.stderr.write(f"error: {text}\n")
 
 
 async def _run(
@@ -331,8 +347,9 @@ async def _run(
     journal: Journal,
     log: FilteringBoundLogger,
     console: Console | None,
+    out_today: Mapping[StrategyName, str],
 ) -> int:
-    return await Supervisor(request, settings, records, journal, log, console).run()
+    return await Supervisor(request, settings, records, journal, log, console, out_today).run()
 
 
 def _settings_of(request: RunRequest) -> Settings:
