@@ -13,3 +13,8 @@ def watchdog_seconds() -> float:
     text = os.environ.get("WATCHDOG_USEC", "")
     ours = os.environ.get("WATCHDOG_PID", "") in {"", str(os.getpid())}
     return int(text) / 1e6 if ours and text.isdigit() else 0.0
+
+
+def columns_given() -> bool:
+    """Return whether somebody has said how wide the terminal is (`COLUMNS`)."""
+    return bool(os.environ.get("COLUMNS"))
