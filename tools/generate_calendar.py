@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 import exchange_calendars
-import pandas
+import pandas as pd
 
 FIRST: Final = date(1990, 1, 1)
 LAST: Final = date(2035, 12, 31)
 TARGET: Final = Path(__file__).parent.parent / "tbot_bot" / "core" / "calendar_table.py"
-EXTRAORDINARY: Final[Mapping[str, str]] = {
+EXTRAORDINARY: Final[dict[str, str]] = {
     "1994-04-27": "funeral of President Nixon",
     "2001-09-11": "attacks of September 11",
     "2001-09-12": "attacks of September 11",
@@ -54,7 +54,7 @@ def main() -> None:
     names = calendar.regular_holidays.holidays(FIRST.isoformat(), LAST.isoformat(), return_name=True)
     reasons = {day.date().isoformat(): str(name).replace("Dr. ", "") for day, name in names.items()} | EXTRAORDINARY
     holidays: dict[str, list[str]] = defaultdict(list)
-    for day in pandas.bdate_range(FIRST, LAST).difference(calendar.sessions):
+    for day in pd.bdate_range(FIRST, LAST).difference(calendar.sessions):
         holidays[reasons[day.date().isoformat()]].append(day.date().isoformat())
     early: dict[str, list[str]] = defaultdict(list)
     for session, close in calendar.closes.dt.tz_convert("America/New_York").items():

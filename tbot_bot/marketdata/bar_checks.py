@@ -31,6 +31,8 @@ def check_order(path: Path, columns: Columns) -> None:
     ts, codes = columns.ts, columns.codes
     if len(ts) < 2:  # noqa: PLR2004 - nothing to compare
         return
+    if sorting(columns) is None:
+        return
     changes = codes[1:] != codes[:-1]
     back = ts[1:] < ts[:-1]
     by_symbol = np.flatnonzero(back & ~changes)
@@ -48,6 +50,18 @@ def check_order(path: Path, columns: Columns) -> None:
     if twice.size:
         row = int(order[twice + 1].min())
         raise DataError(f"{_at(columns, row)} stands there {_times(int(twice.size))}", where=str(path), mend=_CHECK)
+
+
+def sorting(columns: Columns) -> "Integers | None":
+    """Return the index that groups the rows by symbol, oldest first; None where they stand so already."""
+    import numpy as np
+
+    ts, codes = columns.ts, columns.codes
+    changes = codes[1:] != codes[:-1]
+    groups = int(np.count_nonzero(np.bincount(codes, minlength=1)))
+    if int(np.count_nonzero(changes)) + 1 <= groups and bool((changes | (ts[1:] > ts[:-1])).all()):
+        return None
+    return np.lexsort((ts, codes))
 
 
 def check_values(path: Path, columns: Columns) -> None:
@@ -84,10 +98,10 @@ def infer_span(path: Path, columns: Columns) -> int:
 
     off = columns.ts % MINUTE != 0
     _refuse(path, columns, off, "the start is not on a whole minute")
-    order = np.lexsort((columns.ts, columns.codes))
-    ts, codes = columns.ts[order], columns.codes[order]
-    distances = np.diff(ts)[codes[1:] == codes[:-1]]
-    if distances.size == 0:
+    order = sorting(columns)
+    rows = columns if order is None else columns.pick(order)
+    distances = np.diff(rows.ts)[rows.codes[1:] == rows.codes[:-1]]
+    if 2 * int(np.count_nonzero(distances == MINUTE)) >= distances.size:
         return MINUTE
     values, counts = np.unique(distances, return_counts=True)
     span = int(values[np.argmax(counts)])

@@ -9,14 +9,16 @@ Layouts (`ts` or `timestamp` is the START of a bar, with a zone):
 pyarrow and numpy are imported when a file is read, not before.
 """
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tbot_bot.config.error_handler import DataError
-from tbot_bot.core.instants import MICROSECOND
+from tbot_bot.core.instants import MICROSECOND, instant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 PRICES: Final = ("open", "high", "low", "close")
 TIME_NAMES: Final = ("ts", "timestamp")
 SUFFIXES: Final = (".parquet", ".csv")
+_LAST_MICROSECOND: Final = 2**63 // MICROSECOND - 1
+_EMPTY_CELL: Final = "Fill it in at the source, or leave the row out."
 _EXPECTED: Final = "symbol, ts (or timestamp), open, high, low, close, volume"
 
 
@@ -79,18 +83,16 @@ def column_names(path: Path) -> tuple[str, ...]:
     if not path.exists():
         raise DataError("no such file or folder", where=str(path), mend="Check the path given with --data.")
     if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"is neither of {', '.join(SUFFIXES)}", where=str(path))
-    try:
+        raise DataError(f"is neither of {', '.join(SUFFIXES)}", where=str(path), mend="Give a bar file or a folder.")
+    with reading(path):
         if path.stat().st_size == 0:
-            raise DataError("the file is empty", where=str(path))
+            raise DataError("the file is empty", where=str(path), mend="Fetch or export it again.")
         if path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
 
             return tuple(pq.read_schema(path).names)
-        with path.open(encoding="utf-8-sig") as lines:
-            return tuple(name.strip() for name in lines.readline().strip().split(","))
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return tuple(name.strip() for name in next(csv.reader(lines), []))
 
 
 def layout_of(names: Sequence[str]) -> Layout:
@@ -135,8 +137,37 @@ def read_minutes(path: Path, first: int, end: int) -> Columns:
         DataError: unreadable, other columns, naive times, empty cells, values of a wrong type.
     """
     require_minutes(path)
-    table = _parquet(path, first, end) if path.suffix.lower() == ".parquet" else _csv(path)
-    return _to_columns(path, table, first, end)
+    with reading(path):
+        table = _parquet(path, first, end) if path.suffix.lower() == ".parquet" else _csv(path)
+        return _to_columns(path, table, first, end)
+
+
+def may_be_torn(path: Path) -> bool:
+    """Return whether the file is a CSV whose last line has no end: its last number may be cut short."""
+    with reading(path):
+        if path.suffix.lower() != ".csv" or path.stat().st_size == 0:
+            return False
+        with path.open("rb") as file:
+            file.seek(-1, 2)
+            return file.read(1) not in b"\r\n"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Rename whatever a file that cannot be read raises.
+
+    Raises:
+        DataError: names the file.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, ValueError, OverflowError, csv.Error, pa.ArrowException) as error:
+        text = " ".join(str(error).split())[:300]
+        raise DataError(
+            f"cannot be read: {text}", where=str(path), mend="The file may be cut off or of another kind."
+        ) from None
 
 
 def all_starts(path: Path) -> "Integers":
@@ -149,13 +180,10 @@ def all_starts(path: Path) -> "Integers":
     if path.suffix.lower() == ".parquet":
         import pyarrow.parquet as pq
 
-        try:
-            table = pq.read_table(path, columns=[name])
-        except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from None
-    else:
-        table = _csv(path)
-    return _starts(path, table.column(name))
+        with reading(path):
+            return _starts(path, pq.read_table(path, columns=[name]).column(name))
+    with reading(path):
+        return _starts(path, _csv(path).column(name))
 
 
 def time_name(path: Path) -> str:
@@ -170,24 +198,19 @@ def _parquet(path: Path, first: int, end: int) -> "pa.Table":
     import pyarrow.parquet as pq
 
     when = time_name(path)
-    try:
-        with pq.ParquetFile(path, read_dictionary=["symbol"]) as file:
-            kind = file.schema_arrow.field(when).type
-            if not pa.types.is_timestamp(kind) or kind.tz is None:
-                raise _naive(path, f"column {when} is {kind}")
-            groups = [number for number in range(file.num_row_groups) if _may_hold(file, number, when, first, end)]
-            table = file.read_row_groups(groups, columns=["symbol", when, *PRICES, "volume"])
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+    with pq.ParquetFile(path, read_dictionary=["symbol"]) as file:
+        kind = file.schema_arrow.field(when).type
+        if not pa.types.is_timestamp(kind) or kind.tz is None:
+            raise _naive(path, f"column {when} is {kind}")
+        groups = [number for number in range(file.num_row_groups) if _may_hold(file, number, when, first, end)]
+        table = file.read_row_groups(groups, columns=["symbol", when, *PRICES, "volume"])
     starts = table.column(when).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
     low, high = first // MICROSECOND, end // MICROSECOND
     inside = pc.and_(pc.greater_equal(starts, low), pc.less(starts, high))
-    return table.filter(pc.fill_null(inside, True)) if table.num_rows else table
+    return table.filter(pc.fill_null(inside, fill_value=True)) if table.num_rows else table
 
 
 def _may_hold(file: "pa.parquet.ParquetFile", number: int, when: str, first: int, end: int) -> bool:
-    from tbot_bot.core.instants import instant
-
     group = file.metadata.row_group(number)
     index = file.schema_arrow.get_field_index(when)
     statistics = group.column(index).statistics
@@ -202,13 +225,9 @@ def _csv(path: Path) -> "pa.Table":
 
     when = time_name(path)
     types = {"symbol": pa.string(), when: pa.string(), **dict.fromkeys((*PRICES, "volume"), pa.float64())}
-    try:
-        table = pa_csv.read_csv(
-            path,
-            convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=list(types)),
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(path, error) from None
+    table = pa_csv.read_csv(
+        path, convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=list(types))
+    )
     index = table.column_names.index(when)
     try:
         return table.set_column(index, when, table.column(when).cast(pa.timestamp("us", tz="UTC")))
@@ -232,17 +251,18 @@ def _to_columns(path: Path, table: "pa.Table", first: int, end: int) -> Columns:
         column = table.column(name)
         if column.null_count:
             row = pc.index(pc.is_null(column), True).as_py()
-            raise DataError(f"column {name} has no value in row {row + 1} of those read", where=str(path))
+            raise DataError(
+                f"column {name} has no value in row {row + 1} of those read", where=str(path), mend=_EMPTY_CELL
+            )
     ts = _starts(path, table.column(when))
     symbols = table.column("symbol").combine_chunks()
     if isinstance(symbols, pa.ChunkedArray):
         symbols = symbols.chunk(0)
     if not pa.types.is_dictionary(symbols.type):
         symbols = symbols.dictionary_encode()
-    try:
-        values = {name: table.column(name).cast(pa.float64()).to_numpy() for name in (*PRICES, "volume")}
-    except ValueError as error:
-        raise DataError(f"a column is not a number: {error}", where=str(path)) from None
+    values = {name: table.column(name).cast(pa.float64()).to_numpy() for name in (*PRICES, "volume")}
+    if "" in symbols.dictionary.to_pylist():
+        raise DataError("a row has no symbol", where=str(path), mend=_EMPTY_CELL)
     columns = Columns(
         names=tuple(str(name) for name in symbols.dictionary.to_pylist()),
         codes=symbols.indices.to_numpy(zero_copy_only=False).astype(np.int64),
@@ -259,8 +279,10 @@ def _starts(path: Path, column: "pa.ChunkedArray") -> "Integers":
 
     if not pa.types.is_timestamp(column.type) or column.type.tz is None:
         raise _naive(path, f"the time column is {column.type}")
-    micros = column.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).to_numpy()
-    return np.asarray(micros, dtype=np.int64) * MICROSECOND
+    micros = np.asarray(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(), dtype=np.int64)
+    if len(micros) and int(np.abs(micros).max()) > _LAST_MICROSECOND:
+        raise DataError("a time is centuries away", where=str(path), mend="Check the unit of the time column.")
+    return micros * MICROSECOND
 
 
 def _naive(path: Path, what: str) -> DataError:
@@ -269,8 +291,3 @@ def _naive(path: Path, what: str) -> DataError:
         where=str(path),
         mend="Write UTC with a zone, as 2018-03-02T14:30:00Z; a zone is never guessed.",
     )
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    text = " ".join(str(error).split())[:300]
-    return DataError(f"cannot be read: {text}", where=str(path), mend="The file may be cut off or of another kind.")

@@ -1,14 +1,12 @@
-"""The fundamentals beside a day's data, and the pace at which a market is told."""
+"""The fundamentals beside a day's data."""
 
 import csv
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from tbot_bot.config.error_handler import DataError
-from tbot_bot.core.instants import SECOND, Instant
-from tbot_bot.core.market_day import Slice
 from tbot_bot.core.money import exact
 from tbot_bot.core.screening import Fundamentals
 
@@ -67,33 +65,3 @@ def _number(text: str | None, name: str, where: str) -> Decimal | None:
     if number < 0:
         raise DataError(f"{name} {number} is negative", where=where)
     return number
-
-
-class PacingClock(Protocol):
-    """The real time that passes while a market is told; injected, so that tests need not wait."""
-
-    def now(self) -> Instant:
-        """Return a monotonic instant."""
-
-    @property
-    def sleep(self) -> Callable[[float], Awaitable[None]]:
-        """Wait for some real seconds."""
-
-
-async def pace(slices: Iterable[Slice], clock: PacingClock, speed: float | None) -> AsyncIterator[Slice]:
-    """Yield `slices` at `speed` market seconds per real second, None as fast as they are taken.
-
-    A slice is told when its end has come: the first after its own length, later ones by the distance of ends,
-    counted from the start, so that a slow consumer catches up instead of drifting.
-    """
-    began: Instant | None = None
-    origin = Instant(0)
-    for piece in slices:
-        if speed is not None:
-            if began is None:
-                began, origin = clock.now(), piece.start
-            due = began + round((piece.end - origin) / speed)
-            wait = due - clock.now()
-            if wait > 0:
-                await clock.sleep(wait / SECOND)
-        yield piece

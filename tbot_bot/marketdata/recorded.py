@@ -7,7 +7,6 @@ closes and average volumes come from earlier bars of the same data only.
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tbot_bot.core.bars import Bar, VixReading
@@ -18,8 +17,6 @@ from tbot_bot.core.screening import Fundamentals
 from tbot_bot.marketdata.volatility import realised_volatility
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from tbot_bot.marketdata.vix import RecordedVix
 
 
@@ -126,10 +123,3 @@ def _grouped(by_symbol: Mapping[str, SymbolDay]) -> dict[int, tuple[Bar, ...]]:
         for bar in by_symbol[symbol].bars:
             by_end.setdefault(bar.end, []).append(bar)
     return {end: tuple(bars) for end, bars in by_end.items()}
-
-
-def load_day(source: Path, day: "date", *, vix: Path | None = None, fundamentals: Path | None = None) -> RecordedDay:
-    """Load `day` from a file or a folder of files; see `recorded_loader.load_day`."""
-    from tbot_bot.marketdata.recorded_loader import load_day as load
-
-    return load(source, day, vix=vix, fundamentals=fundamentals)

@@ -14,7 +14,7 @@ from tbot_bot.core.bars import Bar
 from tbot_bot.core.calendar import NotATradingDay, TradingDay, is_trading_day, new_york, trading_day
 from tbot_bot.core.screening import Fundamentals
 from tbot_bot.marketdata import bar_files
-from tbot_bot.marketdata.bar_checks import check_order, check_values, days_of, infer_span
+from tbot_bot.marketdata.bar_checks import check_order, check_values, days_of, infer_span, sorting
 from tbot_bot.marketdata.bar_files import Columns
 from tbot_bot.marketdata.feed import FUNDAMENTALS_FILE, read_fundamentals
 from tbot_bot.marketdata.recorded import History, RecordedDay, SymbolDay
@@ -81,7 +81,7 @@ def _require_numpy(source: Path) -> None:
         import numpy  # noqa: F401, ICN001 - only whether it is there
         import pyarrow  # noqa: F401, ICN001
     except ImportError as error:
-        mend = "Install the data extra: pip install 'tradebot[data]' numpy."
+        mend = "Install the data extra: pip install 'tradebot[data]'."
         raise DataError(
             f"recorded data needs a package that is missing: {error}", where=str(source), mend=mend
         ) from None
@@ -161,6 +161,8 @@ def _load_file(path: Path, session: TradingDay) -> _FileDay | None:
     check_values(path, today)
     span = infer_span(path, columns)
     notices: list[str] = []
+    if bar_files.may_be_torn(path):
+        notices.append(f"{path.name}: the last line has no end, so its last number may be cut short")
     silent = _without_volume(today, regular)
     if silent:
         notices.append(f"{', '.join(silent)} of {path.name} left out: volume is zero all day")
@@ -210,7 +212,7 @@ def _symbol_days(today: Columns, session: TradingDay, span: int) -> dict[str, Sy
 
     ends = today.ts + span
     rows = today.pick(ends <= session.close_at)
-    rows = rows.pick(np.lexsort((rows.ts, rows.codes)))
+    rows = _sorted(rows)
     codes = rows.codes
     edges = np.flatnonzero(np.diff(codes)) + 1
     starts = [0, *edges.tolist()] if len(codes) else []
@@ -240,6 +242,11 @@ def _symbol_days(today: Columns, session: TradingDay, span: int) -> dict[str, Sy
     return found
 
 
+def _sorted(rows: Columns) -> Columns:
+    order = sorting(rows)
+    return rows if order is None else rows.pick(order)
+
+
 def _earlier(day: date) -> list[TradingDay]:
     """Return up to `HISTORY_DAYS` sessions before `day`, oldest first."""
     found: list[TradingDay] = []
@@ -263,16 +270,16 @@ def _histories(path: Path, before: Columns, earlier: Sequence[TradingDay]) -> di
     closes = np.array([session.close_at for session in earlier])
     which = np.searchsorted(opens, before.ts, side="right") - 1
     inside = (which >= 0) & (before.ts < closes[which])
-    rows, which = before.pick(inside), which[inside]
+    rows = before if bool(inside.all()) else before.pick(inside)
     if not len(rows.ts):
         return {}
     check_values(path, rows)
-    order = np.lexsort((rows.ts, which, rows.codes))
-    keys = (rows.codes * len(earlier) + which)[order]
+    rows = _sorted(rows)
+    keys = rows.codes * len(earlier) + np.searchsorted(opens, rows.ts, side="right") - 1
     last = np.append(np.flatnonzero(np.diff(keys)), len(keys) - 1)
     begin = np.append(0, last[:-1] + 1)
-    volumes = np.add.reduceat(rows.volume[order], begin)
-    prices = rows.close[order][last]
+    volumes = np.add.reduceat(rows.volume, begin)
+    prices = rows.close[last]
     found: dict[str, list[tuple[int, float, float]]] = {}
     for key, price, volume in zip(keys[last].tolist(), prices.tolist(), volumes.tolist(), strict=True):
         code, number = divmod(key, len(earlier))

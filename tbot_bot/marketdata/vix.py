@@ -18,12 +18,15 @@ from tbot_bot.core.bars import VixReading
 from tbot_bot.core.calendar import NotATradingDay, exchange_time, is_trading_day, previous_trading_day, trading_day
 from tbot_bot.core.instants import MINUTE, Instant
 from tbot_bot.marketdata import bar_files
+from tbot_bot.marketdata.bar_checks import infer_span
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _CLOSE_KNOWN_AFTER: Final = 15 * MINUTE
 """The index is computed until a quarter past the closing bell."""
+_ALONE: Final = "Give a file of the VIX alone."
+_MEND: Final = "Fetch the file again from its source."
 
 
 class RecordedVix(Protocol):
@@ -107,8 +110,11 @@ def read_vix(path: Path) -> RecordedVix:
         )
     columns = bar_files.read_minutes(path, -(2**62), 2**62)
     if len(set(columns.codes.tolist())) > 1:
-        raise DataError(f"more than one symbol: {', '.join(columns.names[:3])}", where=str(path))
-    ends = [start + MINUTE for start in columns.ts.tolist()]
+        raise DataError(f"more than one symbol: {', '.join(columns.names[:3])}", where=str(path), mend=_ALONE)
+    if not len(columns.ts):
+        raise _no_row(path)
+    span = infer_span(path, columns)
+    ends = [start + span for start in columns.ts.tolist()]
     closes = [float(close) for close in columns.close.tolist()]
     _check(path, ends, closes)
     return MinuteVix(ends=tuple(ends), closes=tuple(closes), source=path.name)
@@ -119,13 +125,13 @@ def _daily(path: Path, names: Sequence[str]) -> DailyVix:
 
     table = _table(path)
     if "symbol" in names and len(table.column("symbol").unique()) > 1:
-        raise DataError("more than one symbol", where=str(path), mend="Give a file of the VIX alone.")
-    try:
+        raise DataError("more than one symbol", where=str(path), mend=_ALONE)
+    with bar_files.reading(path):
         days = table.column("date").cast(pa.date32()).to_pylist()
         opens = table.column("open").cast(pa.float64()).to_pylist()
         closes = table.column("close").cast(pa.float64()).to_pylist()
-    except ValueError as error:
-        raise DataError(f"a column cannot be read: {error}", where=str(path)) from None
+    if None in days:
+        raise DataError(f"row {days.index(None) + 1} has no date", where=str(path), mend=_MEND)
     _check(path, days, closes)
     return DailyVix(
         days=tuple(days),
@@ -139,18 +145,20 @@ def _table(path: Path) -> "pa.Table":
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
-    try:
+    with bar_files.reading(path):
         return pq.read_table(path) if path.suffix.lower() == ".parquet" else pa_csv.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path)) from None
+
+
+def _no_row(path: Path) -> DataError:
+    return DataError("no row", where=str(path), mend=_MEND)
 
 
 def _check(path: Path, times: Sequence[int] | Sequence[date], closes: Sequence[float | None]) -> None:
     if not times:
-        raise DataError("no row", where=str(path))
+        raise _no_row(path)
     for row, value in enumerate(closes, start=1):
         if value is None or not _sound(value):
-            raise DataError(f"row {row}: close {value} is no index value", where=str(path))
+            raise DataError(f"row {row}: close {value} is no index value", where=str(path), mend=_MEND)
     for row in range(1, len(times)):
         if not times[row - 1] < times[row]:  # type: ignore[operator]
             raise DataError(f"row {row + 1} is not after the row before it", where=str(path), mend="Sort it by time.")

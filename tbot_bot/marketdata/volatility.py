@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from tbot_bot.core.bars import Bar
@@ -29,5 +30,5 @@ def realised_volatility(closes: Sequence[float], bars: Sequence[Bar]) -> float |
 
 
 def _deviation(prices: Sequence[float]) -> float:
-    returns = [math.log(now / before) for before, now in zip(prices, prices[1:], strict=False)]
+    returns = [math.log(now / before) for before, now in pairwise(prices)]
     return math.sqrt(math.fsum(r * r for r in returns) / len(returns))
