@@ -21,6 +21,7 @@ from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import Duration
 from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.noted import ErrorRaised
 from tbot_bot.reporting.process_log import process_log
@@ -84,19 +85,18 @@ async def _run(request: RunnerArguments) -> int:
             return await Runner(request, settings, records, journal, log, control).run()
         except TbotError as error:
             log.exception("runner_failed", error=str(error))
-            failed = ErrorRaised.of(error, at=wall_now())
-            journal.append(
-                [
-                    Entry.of(
-                        failed,
-                        kind=Kind.ERROR,
-                        at=failed.at,
-                        recorded_at=wall_now(),
-                        session=str(request.session),
-                    )
-                ]
-            )
+            _record(journal, log, request.session, error)
             raise
+
+
+def _record(journal: Journal, log: FilteringBoundLogger, session: SessionId, error: TbotError) -> None:
+    """Journal why the runner ends; the journal itself may be what failed, and the first error is the one to show."""
+    failed = ErrorRaised.of(error, at=wall_now())
+    entry = Entry.of(failed, kind=Kind.ERROR, at=failed.at, recorded_at=failed.at, session=str(session))
+    try:
+        journal.append([entry])
+    except JournalWriteFailed as second:
+        log.warning("error_not_journaled", error=str(second))
 
 
 class Runner:
@@ -147,7 +147,7 @@ class Runner:
 
             def beat() -> None:
                 heart.beat(str(shell.engine.state.phase), shell.at)
-                status.write()
+                status.write(shell.broken)
 
             watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat))
             on_signals(asyncio.get_running_loop(), controls)
@@ -161,8 +161,8 @@ class Runner:
                     await running.resume()
             finally:
                 watcher.cancel()
-            beat()
-            heart.stop()
+                beat()
+                heart.stop()
             return RunnerExit.KILLED if shell.engine.state.stop_code == "kill" else RunnerExit.DONE
 
     def _new_spec(self, bar_span: Duration) -> SessionSpec:

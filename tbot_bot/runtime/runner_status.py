@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from tbot_bot.core.commands import Decided
@@ -12,7 +13,7 @@ from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting.atomic import RecordsError
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_builder import ProcessFacts, StatusBuilder
-from tbot_bot.reporting.status_logger import BrokerLink, write_status
+from tbot_bot.reporting.status_logger import BotState, BrokerLink, write_status
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.trading.spec import SessionSpec
 
@@ -42,6 +43,7 @@ class RunnerStatus:
             for broker in spec.brokers
         )
         self._changed = True
+        self._broken = ""
         self._written_at = Instant(0)
 
     def session(self, spec: SessionSpec) -> None:
@@ -58,9 +60,11 @@ class RunnerStatus:
         self._builder.feed(decided)
         self._changed = True
 
-    def write(self) -> None:
-        """Write the file where something has changed or it has grown old."""
+    def write(self, broken: str) -> None:
+        """Write the file where something has changed or it has grown old; `broken`: why nothing can be journaled."""
         now = wall_now()
+        self._changed = self._changed or broken != self._broken
+        self._broken = broken
         if not self._changed and now - self._written_at < WRITE_AT_LEAST_EVERY:
             return
         facts = ProcessFacts(
@@ -71,7 +75,10 @@ class RunnerStatus:
             brokers=self._brokers,
         )
         try:
-            write_status(self._records, self._builder.build(facts))
+            status = self._builder.build(facts)
+            if broken:
+                status = replace(status, state=BotState.ERROR, state_reason=broken)
+            write_status(self._records, status)
         except RecordsError as error:
             self._complain(str(error))
             return
