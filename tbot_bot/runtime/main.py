@@ -18,7 +18,7 @@ from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.config.error_handler import ConfigError, TbotError
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
-from tbot_bot.core.identity import Mode
+from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import Duration
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.files import JournalWriteFailed
