@@ -1,74 +1,105 @@
-"""`tbot`: the commands, their exit statuses, and errors as one line. Parses, composes, runs; nothing else."""
+"""The command line `tbot`: parses, composes, runs, and turns errors into messages and exit codes.
 
+Commands import what they need when they run, so that `tbot --help` is there at once.
+"""
+
+import os
 import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Sequence
+from typing import Final
 
 import typer
+from typer.exceptions import TyperException
 
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
-from tbot_bot.runtime import cli_records, cli_run
-from tbot_bot.runtime.cli_output import FAILED, INTERRUPTED, complain, example, status_of
+from tbot_bot.runtime import cli_look, cli_records, cli_run
+from tbot_bot.runtime.cli_output import DONE, FAILED, INTERRUPTED, Command, complain, example, status_of
 
-app = typer.Typer(
-    name="tbot",
-    help="TradeBot: trades three sessions a day, keeps a journal of every decision, and replays it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+_COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("run", cli_run.run, example("tbot run --rehearsal --once", "tbot run")),
+    ("dry-run", cli_run.dry_run, example("tbot dry-run --data bars.parquet --day 2018-03-02 --set MAX_TRADES=2")),
+    ("start", cli_run.start, example("tbot start --once")),
+    ("stop", cli_run.stop, example('tbot stop --why "maintenance"')),
+    ("kill", cli_run.kill, example('tbot kill --why "prices look wrong"')),
+    ("status", cli_look.status, example("tbot status --watch")),
+    ("schedule", cli_look.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
+    ("check", cli_look.check, example("tbot check --json")),
+    ("replay", cli_records.replay, example("tbot replay 2025-09-02")),
+    ("report", cli_records.report, example("tbot report 2025-09-02 --json")),
+    ("version", cli_look.version, example("tbot version --json")),
 )
-journal = typer.Typer(help="Look into the journal.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(journal, name="journal")
-
-
-def _translated(command: Callable[..., int]) -> Callable[..., None]:
-    """Return `command` with its result, and our own errors, as exit statuses."""
-
-    @wraps(command)
-    def run(*args: object, **options: object) -> None:
-        try:
-            status = command(*args, **options)
-        except TbotError as error:
-            complain(error)
-            status = status_of(error)
-        except (NotATradingDay, OSError) as error:
-            complain(error)
-            status = FAILED
-        except KeyboardInterrupt:
-            status = INTERRUPTED
-        raise typer.Exit(status)
-
-    return run
-
-
-_COMMANDS: tuple[tuple[typer.Typer, str, Callable[..., int], str], ...] = (
-    (app, "run", cli_run.run, "tbot run --once --rehearsal"),
-    (app, "dry-run", cli_run.dry_run, "tbot dry-run --data bars.parquet --day 2018-03-02 --vix vix.csv"),
-    (app, "start", cli_run.start, "tbot start --once"),
-    (app, "stop", cli_run.stop, "tbot stop --why maintenance"),
-    (app, "kill", cli_run.kill, "tbot kill --why 'prices look wrong'"),
-    (app, "status", cli_records.status, "tbot status --watch"),
-    (app, "schedule", cli_records.schedule, "tbot schedule --days 10"),
-    (app, "check", cli_records.check, "tbot check --json"),
-    (journal, "tail", cli_records.journal_tail, "tbot journal tail --count 50"),
-    (journal, "verify", cli_records.journal_verify, "tbot journal verify --mode paper"),
-    (app, "replay", cli_records.replay, "tbot replay 2025-09-02 --mode paper"),
-    (app, "report", cli_records.report, "tbot report 2025-09-02"),
-    (app, "version", cli_records.version, "tbot version --json"),
+_JOURNAL: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("tail", cli_records.tail, example("tbot journal tail --count 50")),
+    ("verify", cli_records.verify, example("tbot journal verify --mode paper")),
 )
-for _group, _name, _command, _example in _COMMANDS:
-    _group.command(_name, epilog=example(_example))(_translated(_command))
+_BROKEN_PIPE: Final = 141
+"""What a shell says of a process that died of SIGPIPE."""
 
 
-def main() -> None:
-    """Run the command line and exit."""
+def _group(help_text: str, epilog: str, commands: Sequence[tuple[str, Command, str]]) -> typer.Typer:
+    made = typer.Typer(
+        help=help_text,
+        epilog=epilog,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
+    )
+    for name, command, text in commands:
+        made.command(name, epilog=text)(command)
+    return made
+
+
+app: Final = _group(
+    "Trade three sessions a day and keep an exact ledger. TBOT_HOME names the folder of settings and records.",
+    example("tbot run --rehearsal --once"),
+    _COMMANDS,
+)
+app.add_typer(
+    _group("Look into the journal.",
+           example("tbot journal tail --count 50"), _JOURNAL),
+    name="journal",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
     try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        status = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="tbot", standalone_mode=False)
+        sys.stdout.flush()
+    except TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except TbotError as error:
+        complain(error)
+        return status_of(error)
+    except NotATradingDay as error:
+        complain(error)
+        return FAILED
+    except BrokenPipeError:
+        # the reader has gone: nobody to tell, and the interpreter shall not try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except OSError as error:
+        complain(error)
+        return FAILED
+    return status if isinstance(status, int) else DONE
+
+
+def _usage(error: TyperException) -> int:
+    """Say what is wrong with the words given, and which command explains them."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "tbot"
+    message = error.format_message()
+    if message.startswith("Usage:"):  # a group without a command
+        typer.echo(message, err=True)
+        return error.exit_code
+    complain(f"{message.rstrip('.')}. `{path} --help` shows what it takes.")
+    return error.exit_code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,11 +3,14 @@
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tbot_bot.runtime.cli_output import complain, console, day_of, pairs_of, speed_of, stdout_is_terminal, user_name
+from tbot_bot.runtime.cli_output import console, day_of, pairs_of, speed_of, stdout_is_terminal, user_name
+
+if TYPE_CHECKING:
+    from tbot_bot.runtime.requests import RunRequest
 
 Day = Annotated[date | None, typer.Option(parser=day_of, metavar="DAY", help="Trading day, as 2018-03-02.")]
 Data = Annotated[Path | None, typer.Option(metavar="PATH", help="File or folder of recorded bars (Parquet or CSV).")]
@@ -34,9 +37,10 @@ def run(
 ) -> int:
     """Run the bot in the foreground until it is stopped."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.runtime.clock import monotonic_seconds  # noqa: PLC0415
+    from tbot_bot.core.calendar import exchange_time  # noqa: PLC0415
+    from tbot_bot.runtime.clock import monotonic_seconds, wall_now  # noqa: PLC0415
     from tbot_bot.runtime.progress import RunProgress  # noqa: PLC0415
-    from tbot_bot.runtime.requests import RunRequest  # noqa: PLC0415
+    from tbot_bot.runtime.requests import REHEARSAL_DAY, RunRequest  # noqa: PLC0415
     from tbot_bot.runtime.tbot_runner_supervisor import run_supervisor  # noqa: PLC0415
 
     request = RunRequest(
@@ -51,15 +55,16 @@ def run(
         overrides=pairs_of(settings),
     )
     progress = RunProgress(console())
+    today = exchange_time(wall_now()).date()
     began = monotonic_seconds()
     try:
         status = run_supervisor(request, progress)
     finally:
         progress.close()
-    if once and status in {0, 5}:
-        from tbot_bot.runtime.end_report import print_after  # noqa: PLC0415
-
-        print_after(request, monotonic_seconds() - began)
+    if once and progress.used:
+        day_run = progress.day or day or (REHEARSAL_DAY if rehearsal else today)
+        reported = _print_end_report(request, day_run, monotonic_seconds() - began)
+        return status or reported
     return status
 
 
@@ -74,7 +79,7 @@ def dry_run(
     settings: Sets = None,
     as_json: Json = False,
 ) -> int:
-    """Trade one recorded day on the simulator and print the end report."""
+    """Trade one recorded day and print the end report."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.reporting.day_report import to_json  # noqa: PLC0415
     from tbot_bot.runtime import day_loop  # noqa: PLC0415
@@ -98,7 +103,7 @@ def dry_run(
 
 
 def start(*, once: Annotated[bool, typer.Option("--once", help="Run the rest of today, then exit.")] = False) -> int:
-    """Start the bot in the background; does nothing where it runs already."""
+    """Start the bot in the background. Where it runs already, nothing happens."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime import start_bot  # noqa: PLC0415
 
@@ -106,7 +111,7 @@ def start(*, once: Annotated[bool, typer.Option("--once", help="Run the rest of 
 
 
 def stop(*, why: Why = "") -> int:
-    """Stop safely: no new entries, every position closed, reports written."""
+    """Stop safely. No new entries, every position closed, reports written."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime import stop_bot  # noqa: PLC0415
 
@@ -114,14 +119,14 @@ def stop(*, why: Why = "") -> int:
 
 
 def kill(*, why: Why = "") -> int:
-    """Engage the kill switch: everything is closed at once, and nothing trades until it is lifted."""
+    """Engage the kill switch. Everything is closed at once, and nothing trades until it is lifted."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.runtime.background import control_path, supervisor_pid  # noqa: PLC0415
     from tbot_bot.runtime.control import ControlFolder, Flag  # noqa: PLC0415
-    from tbot_bot.runtime.locks import SUPERVISOR_LOCK, holder  # noqa: PLC0415
 
-    folder = control_folder(tbot_home())
+    folder = control_path(tbot_home())
     path = ControlFolder(folder).write(Flag.KILL, by=user_name("tbot kill"), why=why)
-    pid = holder(folder / SUPERVISOR_LOCK)
+    pid = supervisor_pid(folder)
     if pid is None:
         typer.echo(f"kill switch asked for in {path.name}; no bot is running, so it is engaged at the next start")
     else:
@@ -129,21 +134,18 @@ def kill(*, why: Why = "") -> int:
     return 0
 
 
-def control_folder(home: Path) -> Path:
-    """Return the folder of flags and locks. Broken settings must not keep anybody from pulling the switch."""
-    from tbot_bot.config.env import EnvSettings  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.config.envfile import read_file  # noqa: PLC0415
-    from tbot_bot.config.error_handler import ConfigError  # noqa: PLC0415
-    from tbot_bot.config.settings import ENV_FILE, load_settings  # noqa: PLC0415
+def _print_end_report(request: "RunRequest", day: date, seconds: float) -> int:
+    """Let another process print the day's report and return its exit status: reading the records takes memory."""
+    import subprocess  # noqa: PLC0415 - only after a run
 
-    try:
-        return home / load_settings(home, defaults_if_absent=True).env.control_dir
-    except ConfigError as error:
-        complain(error)
-    named = [entry.value for entry in read_file(home / ENV_FILE, ENV_FILE).entries if entry.name == "CONTROL_DIR"]
-    folder = Path(named[-1]) if named else Path(str(EnvSettings.model_fields["control_dir"].default))
-    typer.echo(f"warning: the settings are broken; using the control folder {folder.as_posix()}", err=True)
-    return home / folder
+    from tbot_bot.config.settings import load_settings  # noqa: PLC0415
+    from tbot_bot.core.identity import Mode  # noqa: PLC0415
+
+    bot = load_settings(request.home, dict(request.overrides), defaults_if_absent=True).bot
+    paper = request.rehearsal or bot.test_mode or bot.force_paper_export
+    words = ["--home", str(request.home), "--day", day.isoformat(), "--mode", Mode.PAPER if paper else Mode.LIVE]
+    command = [sys.executable, "-m", "tbot_bot.runtime.end_report", *words, "--run-seconds", f"{seconds:.1f}"]
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
 
 
 def _number(speed: str) -> float | None:
