@@ -311,7 +311,7 @@ def _no_such_day(paths: Sequence[Path], day: date) -> DataError:
     return DataError(
         f"no regular-session bar on {day.isoformat()}; it covers {min(days).isoformat()} to {max(days).isoformat()}",
         where=where,
-        mend=f"The nearest days it has are {near}." if near else "",
+        mend=f"The nearest days it has are {near}." if near else "Give data of the regular session, 09:30 to 16:00.",
     )
 
 
