@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _CHECK: Final = "Correct the file at its source; `tbot data check` lists all such rows."
 
+_NIGHT: Final = 8 * HOUR
+"""Two bars this far apart are of two sessions; their distance says nothing about the length of a bar."""
+
 
 def check_order(path: Path, columns: Columns) -> None:
     """Refuse rows that are neither sorted by symbol, ts nor by ts, symbol, and a bar that stands twice.
@@ -101,6 +104,8 @@ def infer_span(path: Path, columns: Columns) -> int:
     order = sorting(columns)
     rows = columns if order is None else columns.pick(order)
     distances = np.diff(rows.ts)[rows.codes[1:] == rows.codes[:-1]]
+    within = distances[distances < _NIGHT]
+    distances = within if within.size else distances
     if 2 * int(np.count_nonzero(distances == MINUTE)) >= distances.size:
         return MINUTE
     values, counts = np.unique(distances, return_counts=True)
