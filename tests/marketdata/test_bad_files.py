@@ -1,7 +1,9 @@
 """Every bad bar file gives one error that names the file, what is wrong with it and how to mend it."""
 
 import math
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from tbot_bot.marketdata.recorded_loader import load_day
 from tests.support.bar_kit import DAY, HEADER, bar, csv_file, moment, parquet_file, with_value
 
 GOOD = [bar("AAA", n) for n in range(5)] + [bar("BBB", n) for n in range(5)]
-FORMS = {"bars.csv": csv_file, "bars.parquet": parquet_file}
+FORMS: dict[str, Callable[..., Path]] = {"bars.csv": csv_file, "bars.parquet": parquet_file}
 
 
 def refusal(path, day=DAY):

@@ -194,7 +194,9 @@ def test_a_folder_uses_its_equity_minutes_and_says_what_it_skips(tmp_path):
     assert day.symbols == ("AAA", "BBB")
     assert {one.close for one in day.bars_until("AAA", CLOSE)} == {10.0}
     assert {one.close for one in day.bars_until("BBB", CLOSE)} == {20.0}
-    assert day.fundamentals("AAA").sector == "Tech"
+    facts = day.fundamentals("AAA")
+    assert facts is not None
+    assert facts.sector == "Tech"
     assert day.fundamentals("BBB") is None
     said = "\n".join(day.notices)
     for part in ("daily.csv skipped", "coin.csv skipped", "AAA of b.parquet not used", "AAA of c.csv not used"):
