@@ -18,7 +18,7 @@ from tbot_bot.runtime.cli_output import DONE, FAILED, INTERRUPTED, Command, comp
 
 _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("run", cli_run.run, example("tbot run --rehearsal --once", "tbot run")),
-    ("dry-run", cli_run.dry_run, example("tbot dry-run --data bars.parquet --day 2018-03-02 --set MAX_TRADES=2")),
+    ("dry-run", cli_run.dry_run, example("tbot dry-run --data bars.parquet --day 2018-03-02 --vix vix.csv")),
     ("start", cli_run.start, example("tbot start --once")),
     ("stop", cli_run.stop, example('tbot stop --why "maintenance"')),
     ("kill", cli_run.kill, example('tbot kill --why "prices look wrong"')),

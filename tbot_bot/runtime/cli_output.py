@@ -67,7 +67,9 @@ def console(*, stderr: bool = False) -> "Console":
     """Return a rich console: styled on a terminal without NO_COLOR, else plain and wide enough."""
     from rich.console import Console  # noqa: PLC0415 - not needed for JSON
 
-    made = Console(stderr=stderr, highlight=False, markup=False)  # rich heeds NO_COLOR by itself
+    made = Console(stderr=stderr, highlight=False, markup=False)
+    if made.no_color:  # rich would leave bold and dim, escape codes as well
+        made = Console(stderr=stderr, highlight=False, markup=False, color_system=None)
     if not made.is_terminal and not columns_given():
         made.width = _PIPE_WIDTH
     return made

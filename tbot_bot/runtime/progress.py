@@ -133,13 +133,16 @@ class RunProgress:
         """Remember what `status` says and return the changes in words."""
         clock = f"{to_datetime(status.market_time):%H:%M:%S} UTC " if status.market_time is not None else ""
         lines = []
-        if status.session:
-            before = self._rows.get(status.session)
-            row = _row_of(status)
-            self._turn_over(status.session)
-            self._rows[status.session] = row
+        session = status.session
+        if not session and status.market_time is not None and self._rows:
+            session = next(reversed(self._rows))  # a session's last word, after its end
+        if session:
+            before = self._rows.get(session)
+            row = _row_of(status, session)
+            self._turn_over(session)
+            self._rows[session] = row
             name = _name(row.session)
-            if before is None or before.phase != row.phase:
+            if row.state != _OVER and (before is None or before.phase != row.phase):
                 lines.append(f"{clock}{name} {row.phase}")
             if row.counts() != (before.counts() if before is not None else (0, 0, 0)):
                 counts = f"{row.signaled} signaled, {row.entered} entered, {row.exited} exited"
@@ -249,10 +252,10 @@ def _table() -> Table:
     return Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
 
 
-def _row_of(status: BotStatus) -> SessionRow:
+def _row_of(status: BotStatus, session: str) -> SessionRow:
     return SessionRow(
-        session=status.session,
-        state=status.state,
+        session=session,
+        state=status.state if status.session else _OVER,
         phase=status.phase or "begins",
         candidates=status.candidates,
         signaled=status.signaled,
