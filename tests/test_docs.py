@@ -72,6 +72,7 @@ def refused(monkeypatch, capsys):
         from tbot_bot.runtime.cli import main  # noqa: PLC0415 - the other tests do not need a whole program
 
         monkeypatch.setattr(sys, "argv", ["tbot", *words, "--help"])
+        status: str | int | None
         try:
             status = main()
         except SystemExit as ended:
