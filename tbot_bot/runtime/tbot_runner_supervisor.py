@@ -172,6 +172,7 @@ class Supervisor:
         beat = read_beat(self._control_path)
         own = adopted if beat is None or beat.session == str(session) else 0
         end = await self._watch.run(own)
+        self._voice.show(in_session=True)  # the runner's last word, before our own takes its place
         self._watch = None
         self._take_note(session, end)
 
