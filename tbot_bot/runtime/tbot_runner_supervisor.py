@@ -55,6 +55,7 @@ DONE: Final = 0
 FAILED: Final = 1
 BUILD_CHECK: Final = 3
 KILLED: Final = 5
+STATUS_BY_CODE: Final = {ConfigError.code: 2, AlreadyRunning.code: 4}
 
 
 class Supervisor:
@@ -386,15 +387,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         return run_supervisor(RunRequest(home=given.home, once=given.once, rehearsal=given.rehearsal))
-    except AlreadyRunning as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 4
-    except ConfigError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
     except TbotError as error:
         sys.stderr.write(f"error: {error}\n")
-        return FAILED
+        return STATUS_BY_CODE.get(error.code, FAILED)
 
 
 if __name__ == "__main__":
