@@ -1,11 +1,12 @@
-"""The router: the enabled brokers in order of configuration, and who takes which order."""
+"""The router: the enabled brokers, by name and in order of configuration.
+
+Which of them takes a signal is a decision and made in the engine (`trading.entries`); here its orders find their way.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from enum import StrEnum
 from typing import Final
 
-from tbot_bot.broker.capabilities import OrderNeed
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.core.errors import BrokerProblem, CredentialsRejected
 from tbot_bot.core.events import OrderEvent
@@ -16,26 +17,16 @@ _WAITING_MAX: Final = 10_000
 """Events that may wait in the merged stream; then the brokers' own queues wait."""
 
 
-class Routing(StrEnum):
-    """Who takes a signal."""
-
-    EACH = "each"
-    """Every capable broker, each within its own float: the accounts do the same."""
-    FIRST = "first"
-    """The first capable one in order of configuration: the others are spares."""
-
-
 class BrokerRouter:
     """Holds the enabled brokers."""
 
-    def __init__(self, brokers: Iterable[Broker], *, routing: Routing = Routing.EACH) -> None:
+    def __init__(self, brokers: Iterable[Broker]) -> None:
         """`brokers` in order of configuration.
 
         Raises:
             LogicError: two have the same name.
         """
         self._brokers: dict[str, Broker] = {}
-        self._routing = routing
         for broker in brokers:
             if broker.name in self._brokers:
                 raise LogicError(f"two brokers are called {broker.name}", where="broker")
@@ -60,11 +51,6 @@ class BrokerRouter:
     def capabilities(self) -> Mapping[str, Capabilities]:
         """Return what each broker can do, in order of configuration."""
         return {name: broker.capabilities for name, broker in self._brokers.items()}
-
-    def brokers_for(self, need: OrderNeed) -> tuple[Broker, ...]:
-        """Return the brokers that take an order of this kind, as the routing says; none may be capable."""
-        capable = tuple(broker for broker in self._brokers.values() if need.met_by(broker.capabilities))
-        return capable[:1] if self._routing is Routing.FIRST else capable
 
     async def connect_all(self) -> Mapping[str, BrokerProblem]:
         """Connect each broker; return the problems of those that are not there, by name.

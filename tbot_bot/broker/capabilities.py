@@ -4,12 +4,10 @@ A broker with `real_orders` False screens and simulates only: enabling it never 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from tbot_bot.core.instruments import AssetClass
 from tbot_bot.core.orders import Capabilities
 
 SIMULATED: Final = Capabilities(real_orders=False, live=False)
@@ -28,22 +26,3 @@ CAPABILITIES: Final[Mapping[str, Capabilities]] = MappingProxyType(
     }
 )
 """By broker name, in the order in which the build document names them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderNeed:
-    """What an order asks of a broker, for routing."""
-
-    asset_class: AssetClass = AssetClass.EQUITY
-    short: bool = False
-    fractional: bool = False
-    conditional_stop: bool = False
-
-    def met_by(self, capabilities: Capabilities) -> bool:
-        """Return whether a broker with `capabilities` can take such an order."""
-        return (
-            (capabilities.options or self.asset_class is not AssetClass.OPTION)
-            and (capabilities.short or not self.short)
-            and (capabilities.fractional or not self.fractional)
-            and (capabilities.conditional_stops or not self.conditional_stop)
-        )

@@ -1,8 +1,9 @@
 """The hands of a session: what the engine commands, done through brokers and data sources."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from tbot_bot.broker.broker_api import BrokerRouter
 from tbot_bot.core.commands import (
     CancelOrder,
     Output,
@@ -50,13 +51,13 @@ class SessionHands:
     def __init__(
         self,
         *,
-        brokers: Mapping[str, Broker],
+        router: BrokerRouter,
         market: MarketAccess,
         now: Callable[[], Instant],
         alert: Callable[[RaiseAlert], None],
     ) -> None:
         """`now` gives the market time at which a broker's answer is taken."""
-        self._brokers, self._market, self._now, self._alert = brokers, market, now, alert
+        self._router, self._market, self._now, self._alert = router, market, now, alert
 
     async def perform(self, output: Output) -> Sequence[Event]:
         """Do what `output` asks, and return what is known of it at once; decisions ask nothing."""
@@ -81,16 +82,16 @@ class SessionHands:
                 return []
 
     async def _submit(self, order: OrderRequest) -> Sequence[Event]:
-        broker = self._brokers[order.broker]
+        broker = self._router.broker(order.broker)
         return await self._ask(broker, order.client_order_id, lambda: broker.submit(order), _rejected)
 
     async def _cancel(self, command: CancelOrder) -> Sequence[Event]:
-        broker = self._brokers[command.broker]
+        broker = self._router.broker(command.broker)
         order_id = command.client_order_id
         return await self._ask(broker, order_id, lambda: broker.cancel(order_id), _cancel_rejected)
 
     async def _replace(self, order: OrderRequest) -> Sequence[Event]:
-        broker = self._brokers[order.broker]
+        broker = self._router.broker(order.broker)
 
         def refused(at: Instant, order_id: str, reason: str) -> list[Event]:
             old = _cancel_rejected(at, order.replaces or "", reason)

@@ -7,6 +7,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from tbot_bot.broker.broker_api import BrokerRouter
 from tbot_bot.broker.broker_sim import SimulatedBroker
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import JournalError
@@ -105,7 +106,7 @@ def session_of(
             spec=spec,
             journal=place.journal,
             tape=tape,
-            hands=SessionHands(brokers=place.brokers, market=market, now=now, alert=alert),
+            hands=SessionHands(router=BrokerRouter(place.brokers.values()), market=market, now=now, alert=alert),
             observers=place.observers,
             wall_clock=place.wall_clock,
         )

@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tbot_bot.broker.authorization import LiveAuthorization
-from tbot_bot.broker.broker_api import BrokerRouter, Routing
+from tbot_bot.broker.broker_api import BrokerRouter
 from tbot_bot.broker.broker_sim import Fault, SimulatedBroker
-from tbot_bot.broker.capabilities import CAPABILITIES, OrderNeed
+from tbot_bot.broker.capabilities import CAPABILITIES
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.core.errors import BrokerUnavailable, CredentialsRejected
 from tbot_bot.core.identity import Mode
-from tbot_bot.core.instruments import AssetClass
 from tests.broker.venue_kit import order, venue
 
 
@@ -45,16 +44,6 @@ class Broken(SimulatedBroker):
 def test_only_alpaca_and_ibkr_send_real_orders():
     assert [name for name, it in CAPABILITIES.items() if it.real_orders] == ["alpaca", "ibkr"]
     assert [name for name, it in CAPABILITIES.items() if it.live] == ["alpaca", "ibkr"]
-
-
-def test_each_asks_all_that_can_and_first_the_first():
-    need = OrderNeed(short=True)
-    brokers = [sim("robinhood"), sim("ibkr"), sim("alpaca")]
-    assert [b.name for b in BrokerRouter(brokers).brokers_for(need)] == ["ibkr", "alpaca"]
-    assert [b.name for b in BrokerRouter(brokers, routing=Routing.FIRST).brokers_for(need)] == ["ibkr"]
-    conditional = OrderNeed(asset_class=AssetClass.OPTION, conditional_stop=True)
-    assert [b.name for b in BrokerRouter(brokers).brokers_for(conditional)] == ["robinhood", "ibkr"]
-    assert [b.name for b in BrokerRouter(brokers).brokers_for(OrderNeed(fractional=True))] == ["robinhood", "alpaca"]
 
 
 def test_names_are_unique_and_known():
