@@ -5,7 +5,9 @@ from typing import Protocol
 
 from tbot_bot.core.events import OrderEvent
 from tbot_bot.core.instants import Duration, Instant
+from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.orders import Account, BrokerOrder, Capabilities, Fill, OrderRequest, Position
+from tbot_bot.core.screening import Verdict
 
 
 class Clock(Protocol):
@@ -21,6 +23,14 @@ class Clock(Protocol):
 
     def real_seconds(self, span: Duration) -> float:
         """Return how many seconds of a real clock `span` takes."""
+        ...
+
+
+class Screener(Protocol):
+    """Judges every symbol for one session; its limits are its own."""
+
+    def screen(self, day: MarketDay, at: Instant) -> tuple[Verdict, ...]:
+        """Return the verdict on each symbol of `day` from what was known at `at`, sorted by symbol."""
         ...
 
 

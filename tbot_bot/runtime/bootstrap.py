@@ -18,11 +18,11 @@ from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.money import ONE, to_cents
-from tbot_bot.core.screening import Verdict
+from tbot_bot.core.protocols import Screener
 from tbot_bot.runtime.embedded_market import ModelledPuts
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.schedule import PlannedSession
-from tbot_bot.screeners.recorded_screener import screen
+from tbot_bot.screeners.recorded_screener import RecordedScreener
 from tbot_bot.screeners.rules import ScreenRules
 from tbot_bot.strategy.strategy_meta import CloseParams, MidParams, OpenParams
 from tbot_bot.trading.spec import (
@@ -189,7 +189,7 @@ def market_day_of(day: date, *, data: Path | None, vix: Path | None, seed: int |
     return load_day(data, day, vix=vix)
 
 
-def screener_for(settings: Settings, spec: SessionSpec) -> Callable[[MarketDay, Instant], tuple[Verdict, ...]]:
+def screener_for(settings: Settings, spec: SessionSpec) -> Screener:
     """Return the screener of one session, bound to its limits.
 
     Raises:
@@ -213,7 +213,7 @@ def screener_for(settings: Settings, spec: SessionSpec) -> Callable[[MarketDay, 
         excluded=frozenset(funds),
         test_mode=bot.test_mode,
     )
-    return lambda day, at: screen(day, spec.strategy, rules, at)
+    return RecordedScreener(spec.strategy, rules)
 
 
 def _universe(settings: Settings) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The embedded market of test mode: one trading day told step by step to the simulated venues and the engine."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tbot_bot.core.bars import Bar
@@ -9,6 +9,7 @@ from tbot_bot.core.events import BarsClosed, PutQuotesRead, VixRead
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.market_day import MarketDay
+from tbot_bot.core.protocols import Screener
 from tbot_bot.core.screening import Verdict
 from tbot_bot.marketdata.puts import PutMarket, price_put, volatility_of
 
@@ -25,16 +26,16 @@ class Step:
 class EmbeddedMarket:
     """A day's data behind the engine's requests; it answers only with what was known at the time."""
 
-    def __init__(self, day: MarketDay, screen: Callable[[MarketDay, Instant], tuple[Verdict, ...]]) -> None:
-        """Stand on `day`; `screen` judges its symbols as of an instant."""
+    def __init__(self, day: MarketDay, screener: Screener) -> None:
+        """Stand on `day`; `screener` judges its symbols."""
         self.day = day
-        self._screen = screen
+        self._screener = screener
         self._watched: frozenset[str] = frozenset()
         self._puts = PutMarket()
 
     def screen(self, at: Instant) -> tuple[Verdict, ...]:
         """Return the screener's verdicts as of `at`."""
-        return self._screen(self.day, at)
+        return self._screener.screen(self.day, at)
 
     def steps(self, start: Instant) -> Iterator[Step]:
         """Yield the grid steps that begin at or after `start`."""

@@ -1,6 +1,6 @@
 """The screener over a day of recorded or synthetic data: the same rules, and only what was known at the time."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -13,6 +13,18 @@ from tbot_bot.core.screening import Outcome, RuleOutcome, Verdict
 from tbot_bot.screeners.rules import Known, ScreenRules, as_decimal, judge
 
 _SCORE_DIGITS: Final = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedScreener:
+    """The screener of one session over embedded data."""
+
+    strategy: StrategyName
+    rules: ScreenRules
+
+    def screen(self, day: MarketDay, at: Instant) -> tuple[Verdict, ...]:
+        """Return the verdict on each symbol of `day` from what was known at `at`, sorted by symbol."""
+        return screen(day, self.strategy, self.rules, at)
 
 
 def screen(day: MarketDay, strategy: StrategyName, rules: ScreenRules, at: Instant) -> tuple[Verdict, ...]:

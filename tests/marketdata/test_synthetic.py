@@ -238,7 +238,7 @@ def signals(of, settings):
             inverse=load_inverse_etf_map(),
             settings_fingerprint="",
         )
-        verdicts = screener_for(settings, spec)(of, spec.windows.screen_at)
+        verdicts = screener_for(settings, spec).screen(of, spec.windows.screen_at)
         found[planned.strategy] = [
             first_action(of, verdict.symbol, STRATEGIES[planned.strategy], spec) for verdict in verdicts if verdict.rank
         ]
