@@ -1,7 +1,7 @@
-"""The session runner: resident memory with 50 symbols, and seconds from `kill -9` to trading again.
+"""The session runner: resident memory with 45 symbols, and seconds from `kill -9` to trading again.
 
 Usage: python benchmarks/bench_runner.py [--runs 5]
-A crafted day of 50 symbols at 60 market seconds a second; the runner is killed in the entry window each time.
+A synthetic day of 45 symbols at 60 market seconds a second; the runner is killed in the entry window each time.
 Memory is VmRSS of the process after it has taken bars for a while (Linux only).
 """
 
@@ -16,10 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from tbot_bot.core.instants import parse_iso
-from tests.support.crafted_day import breakout_up, flat, write_day
 
 SPEED = 60.0
 
@@ -37,16 +34,14 @@ def main() -> None:
         cpus.append(cpu)
     print(f"runs {runs}")
     print(f"kill -9 to reconciled and trading again: median {statistics.median(recoveries):.2f} s (target 3 s)")
-    print(f"runner's resident memory, 50 symbols: median {statistics.median(memories):.1f} MiB (target 90 MiB)")
+    print(f"runner's resident memory, 45 symbols: median {statistics.median(memories):.1f} MiB (target 90 MiB)")
     print(
         f"processor share at {SPEED:.0f}x: median {statistics.median(cpus):.1%} of a core (real time: a {SPEED:.0f}th)"
     )
 
 
 def one_run(home: Path) -> tuple[float, float, float]:
-    symbols = {f"S{number:02d}": flat(20.0 + number, 390) for number in range(49)}
-    write_day(home / "bars.csv", symbols | {"AAA": breakout_up()})
-    anchor = f"{parse_iso('2025-12-02T14:45:00Z')}:{time.time_ns()}"
+    anchor = f"{parse_iso('2025-09-02T13:45:00Z')}:{time.time_ns()}"
     first = start(home, anchor)
     wait(home, first, lambda beat: beat["phase"] == "breakout")
     time.sleep(1.0)
@@ -67,8 +62,8 @@ def one_run(home: Path) -> tuple[float, float, float]:
 
 
 def start(home: Path, anchor: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tbot_bot.runtime.main", "--session", "2025-12-02/open", "--home", str(home)]
-    command += ["--anchor", anchor, "--speed", str(SPEED), "--data", str(home / "bars.csv"), "--rehearsal"]
+    command = [sys.executable, "-m", "tbot_bot.runtime.main", "--session", "2025-09-02/open", "--home", str(home)]
+    command += ["--anchor", anchor, "--speed", str(SPEED), "--seed", "20250902", "--rehearsal"]
     return subprocess.Popen(command)
 
 
