@@ -27,7 +27,7 @@ from tbot_bot.config.error_handler import TbotError
 from tbot_bot.runtime.locks import AlreadyRunning
 home, rehearsal = Path(sys.argv[1]), sys.argv[2] == "rehearsal"
 day = None if rehearsal else REHEARSAL_DAY
-request = RunRequest(home=home, once=True, rehearsal=rehearsal, day=day, seed=REHEARSAL_SEED, speed=400.0,
+request = RunRequest(home=home, once=True, rehearsal=rehearsal, day=day, seed=REHEARSAL_SEED, speed=250.0,
                      overrides=(("STRATEGY_OVERRIDE", "open"),))
 try:
     sys.exit(run_supervisor(request))
@@ -46,7 +46,7 @@ class Installation:
         self.started = []
 
     def supervise(self, form="rehearsal"):
-        """Start a supervisor of one OPEN session on the synthetic market, 400 times as fast as life."""
+        """Start a supervisor of one OPEN session on the synthetic market, 250 times as fast as life."""
         with (self.home / "stderr.txt").open("ab") as errors:
             process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(self.home), form], stderr=errors)
         self.started.append(process)
