@@ -7,6 +7,7 @@ and not in rows; nothing here looks at them. Files are written when something ha
 
 from collections.abc import Callable, Iterable
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -155,17 +156,24 @@ class Projector:
 
 
 def rebuild(
-    journal: JournalReader, records: OutputPaths, log_format: LogFormat = LogFormat.JSON, level: Level = Level.INFO
+    journal: JournalReader,
+    records: OutputPaths,
+    log_format: LogFormat = LogFormat.JSON,
+    level: Level = Level.INFO,
+    *,
+    until: int | None = None,
 ) -> Projector:
     """Write every file anew from the whole journal and return the projector, ready for what comes next.
 
     A process calls this at its start: files that are already right are not touched, damaged ones are mended.
+    Rows after number `until` are left for the caller to feed.
 
     Raises:
         JournalError, LiveRecordsRefused, RecordsError: see `Projector.feed_rows`.
     """
     projector = Projector(records, log_format, level)
-    projector.feed_rows(journal.rows())
+    rows = journal.rows()
+    projector.feed_rows(rows if until is None else takewhile(lambda row: row.seq <= until, rows))
     return projector
 
 

@@ -25,6 +25,7 @@ from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.noted import ErrorRaised
 from tbot_bot.reporting.process_log import process_log
+from tbot_bot.reporting.projector import Projector
 from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.runtime.bootstrap import market_day_of, screener_for, session_spec, simulated_brokers
 from tbot_bot.runtime.clock import wall_now
@@ -38,7 +39,14 @@ from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 from tbot_bot.runtime.runner_status import RunnerStatus
 from tbot_bot.runtime.schedule import plan_day, schedule_rules
 from tbot_bot.runtime.session_run import ClockPacer, Controls
-from tbot_bot.runtime.session_setup import Files, Workplace, journaled_spec, projector_for, replay_into, session_of
+from tbot_bot.runtime.session_setup import (
+    Files,
+    Workplace,
+    journaled_spec,
+    projector_from_file,
+    replay_into,
+    session_of,
+)
 from tbot_bot.trading.spec import SessionSpec
 
 
@@ -122,7 +130,8 @@ class Runner:
         day = market_day_of(request.session.day, data=request.data, vix=request.vix, seed=request.seed)
         known = journaled_spec(self._journal, self._records, request.session)
         spec = known or self._new_spec(Duration(day.span))
-        projector = projector_for(bot, self._journal, self._records)
+        files = Files(None, self._log)
+        projecting = self._project_into(files)
         heart = Heart(self._control, str(request.session))
         status = RunnerStatus(
             self._records,
@@ -135,7 +144,7 @@ class Runner:
             records=self._records,
             journal=self._journal,
             brokers=simulated_brokers(bot, day, self._store),
-            observers=(Files(projector, self._log), status),
+            observers=(files, status),
             log=self._log,
             wall_clock=wall_now,
         )
@@ -162,8 +171,24 @@ class Runner:
             finally:
                 watcher.cancel()
                 beat()
+                await asyncio.wait({projecting})
                 heart.stop()
             return RunnerExit.KILLED if shell.engine.state.stop_code == "kill" else RunnerExit.DONE
+
+    def _project_into(self, files: Files) -> asyncio.Task[Projector]:
+        """Read the journal's past into the files for people, beside the session: it must not wait for years of rows."""
+        head, bot = self._journal.head().seq, self._settings.bot
+        projecting = asyncio.create_task(asyncio.to_thread(projector_from_file, bot, self._records, head))
+
+        def done(task: asyncio.Task[Projector]) -> None:
+            problem = None if task.cancelled() else task.exception()
+            if problem is not None:
+                self._log.error("records_not_rebuilt", error=str(problem))
+            elif not task.cancelled():
+                files.ready(task.result())
+
+        projecting.add_done_callback(done)
+        return projecting
 
     def _new_spec(self, bar_span: Duration) -> SessionSpec:
         settings, session = self._settings, self._request.session

@@ -13,15 +13,15 @@ from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.codec import loads
 from tbot_bot.core.commands import Decided, RaiseAlert
-from tbot_bot.core.events import EarlierToday, Event
+from tbot_bot.core.events import BarsClosed, EarlierToday, Event
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
 from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.session_log import read_session
-from tbot_bot.journal.store import Journal, JournalReader
+from tbot_bot.journal.store import Journal, JournalReader, open_reader
 from tbot_bot.journal.tape import TapeWriter
 from tbot_bot.reporting.atomic import RecordsError
-from tbot_bot.reporting.facts import Level, LogFormat
+from tbot_bot.reporting.facts import Item, Level, LogFormat
 from tbot_bot.reporting.projector import Projector, rebuild
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
@@ -36,10 +36,18 @@ class Files:
 
     has_read_journal = True
 
-    def __init__(self, projector: Projector, log: FilteringBoundLogger) -> None:
-        """Feed `projector`."""
-        self._projector: Final = projector
+    def __init__(self, projector: Projector | None, log: FilteringBoundLogger) -> None:
+        """Feed `projector`; without one, keep what comes until `ready` brings it."""
+        self._projector = projector
         self._log: Final = log
+        self._waiting: list[tuple[SessionId, Item]] = []
+
+    def ready(self, projector: Projector) -> None:
+        """Take the projector that was still reading the journal, and tell it what it has missed."""
+        self._projector = projector
+        waiting, self._waiting = self._waiting, []
+        for session, item in waiting:
+            self._feed(session, item)
 
     def session(self, spec: SessionSpec) -> None:
         """Take note of a session's beginning."""
@@ -53,16 +61,28 @@ class Files:
         """Take note of an answer."""
         self._feed(session, decided)
 
-    def _feed(self, session: SessionId, item: SessionSpec | Event | Decided) -> None:
+    def _feed(self, session: SessionId, item: Item) -> None:
+        if self._projector is None:
+            if not isinstance(item, BarsClosed):  # no file shows them
+                self._waiting.append((session, item))
+            return
         try:
             self._projector.feed(session, item)
         except RecordsError as error:
             self._log.error("records_not_written", error=str(error))
 
 
-def projector_for(bot: BotSettings, journal: JournalReader, records: OutputPaths) -> Projector:
-    """Return the projector of this process, its files brought up to date with the whole journal."""
-    return rebuild(journal, records, LogFormat(bot.log_format.value), Level(bot.debug_log_level.value))
+def projector_for(
+    bot: BotSettings, journal: JournalReader, records: OutputPaths, *, until: int | None = None
+) -> Projector:
+    """Return the projector of this process, its files brought up to date with the journal (to row `until`)."""
+    return rebuild(journal, records, LogFormat(bot.log_format.value), Level(bot.debug_log_level.value), until=until)
+
+
+def projector_from_file(bot: BotSettings, records: OutputPaths, until: int) -> Projector:
+    """Do the same over a connection of its own, for another thread: years of rows must not delay a recovery."""
+    with open_reader(records.journal) as journal:
+        return projector_for(bot, journal, records, until=until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

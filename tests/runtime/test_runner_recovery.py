@@ -11,7 +11,10 @@ import pytest
 
 from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import MINUTE, parse_iso
+from tbot_bot.journal.store import open_reader
 from tbot_bot.journal.verify import verify
+from tbot_bot.reporting.projector import rebuild
+from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.replay import replay_day
 from tests.support.crafted_day import DAY, write_day
@@ -75,6 +78,17 @@ class Rehearsal:
         """Assert what holds after any run: the chain, and a replay that decides the same."""
         assert verify(self.home / "output" / "journal" / "tbot_paper.sqlite3").ok
         assert replay_day(self.home, DAY, Mode.PAPER).identical
+        self.assert_files_are_projections()
+
+    def assert_files_are_projections(self):
+        """Assert that every file for people is, byte for byte, what the journal alone makes of it."""
+        again = records_for(self.home / "again", Mode.PAPER, test_mode=True)
+        with open_reader(self.home / "output" / "journal" / "tbot_paper.sqlite3") as journal:
+            rebuild(journal, again)
+        written = records_for(self.home, Mode.PAPER, test_mode=True)
+        for path, rebuilt in zip(written.for_people(), again.for_people(), strict=True):
+            assert path.exists() is rebuilt.exists(), path.name
+            assert not path.exists() or path.read_bytes() == rebuilt.read_bytes(), path.name
 
 
 @pytest.fixture
