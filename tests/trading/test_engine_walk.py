@@ -88,7 +88,7 @@ def requests(day) -> list[OrderRequest]:
     return [output.order for output in outputs if isinstance(output, SubmitOrder | ReplaceOrder)]
 
 
-@settings(max_examples=60, derandomize=False)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_whatever_the_venue_does_no_limit_is_passed_and_nothing_is_oversold_or_unprotected(seed):
     day = walk(seed, assert_invariants)
@@ -103,7 +103,7 @@ def test_whatever_the_venue_does_no_limit_is_passed_and_nothing_is_oversold_or_u
             assert order.instrument.notional(order.limit_price, order.quantity) <= cap
 
 
-@settings(max_examples=40, derandomize=False)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_every_day_ends_flat_here_and_at_the_venue_with_equal_books(seed):
     day = walk(seed)
@@ -119,7 +119,7 @@ def test_every_day_ends_flat_here_and_at_the_venue_with_equal_books(seed):
     assert sum(state.realized.values(), Decimal(0)) == sum(last.values(), Decimal(0))
 
 
-@settings(max_examples=15, derandomize=False)
+@settings(max_examples=15)
 @given(SEEDS)
 def test_a_new_engine_fed_the_same_events_answers_the_same(seed):
     day = walk(seed)
@@ -130,7 +130,7 @@ def test_a_new_engine_fed_the_same_events_answers_the_same(seed):
     assert again.state == day.engine.state
 
 
-@settings(max_examples=15, derandomize=False)
+@settings(max_examples=15)
 @given(SEEDS, st.integers(0, 100))
 def test_no_answer_depends_on_bars_that_come_after_it(seed, percent):
     told = walk(seed).told
