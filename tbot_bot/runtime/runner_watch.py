@@ -112,11 +112,6 @@ class RunnerWatch:
         """Return the runner's process id, 0 where there is none at the moment."""
         return self._pid
 
-    @property
-    def holds_lock(self) -> bool:
-        """Return whether the runner is the one at work, not waiting for another."""
-        return self._pid != 0 and holder(self._control / RUNNER_LOCK) == self._pid
-
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the runner, if there is one."""
         if self._pid:

@@ -125,7 +125,7 @@ class Supervisor:
     async def _day(self, hand: DayInHand, adopted: int) -> None:
         plan = plan_of(self._settings.bot, hand)
         if plan.closed:
-            self._voice.idle(f"{plan.day.isoformat()} has no sessions: {plan.closed}")
+            self._voice.tell(f"{plan.day.isoformat()} has no sessions: {plan.closed}")
         free_at = Instant(0)
         for planned in plan.sessions:
             session = SessionId(day=hand.day, strategy=planned.strategy, run=hand.run)

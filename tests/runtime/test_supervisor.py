@@ -182,6 +182,15 @@ def test_a_stop_flag_from_before_the_start_is_set_aside_and_not_obeyed(installat
     assert supervisor.poll() is None
 
 
+def test_a_day_without_sessions_says_why_and_ends_well(tmp_path):
+    command = [sys.executable, "-m", "tbot_bot.runtime.cli", "run", "--once", "--rehearsal", "--day", "2025-09-01"]
+    environment = {**os.environ, "TBOT_HOME": str(tmp_path)}
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    assert told.returncode == 0
+    assert "2025-09-01 has no sessions: holiday (Labor Day)" in told.stdout
+
+
 def test_the_supervisor_is_lean():
     heavy = ("pandas", "pyarrow", "numpy", "exchange_calendars", "numba", "alpaca", "ib_async", "finnhub")
     strategies = tuple(f"tbot_bot.strategy.strategy_{name}" for name in ("open", "mid", "close"))
