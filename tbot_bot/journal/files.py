@@ -27,8 +27,7 @@ _TAIL_ROWS: Final = 64
 """Rows whose hashes are checked at every opening; `verify` checks them all."""
 
 RESTORE: Final = (
-    "Nothing was changed. Run `tbot journal verify` to see what is whole, then `tbot backup restore` the last good"
-    " copy."
+    "Nothing was changed. Run `tbot journal verify` to see what is whole, then put the last good copy in its place."
 )
 
 _KINDS: Final = ", ".join(f"'{kind}'" for kind in Kind)

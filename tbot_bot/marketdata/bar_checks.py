@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tbot_bot.marketdata.bar_files import Integers
 
-_CHECK: Final = "Correct the file at its source; `tbot data check` lists all such rows."
+_CHECK: Final = "Correct the file at its source."
 
 _NIGHT: Final = 8 * HOUR
 """Two bars this far apart are of two sessions; their distance says nothing about the length of a bar."""

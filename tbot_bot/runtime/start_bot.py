@@ -20,7 +20,7 @@ from tbot_bot.runtime.background import (
 PATIENCE_SECONDS: Final = 10.0
 _ALREADY: Final = 4
 _WORDS: Final = {
-    2: "the settings cannot be used; `tbot config check` names every line",
+    2: "the settings cannot be used; `tbot check` names every line",
     3: "the build check failed; `tbot check` says what and how to mend it",
     5: "the kill switch is engaged; `tbot check` says by whom",
 }
