@@ -5,6 +5,7 @@ with the venues, runs the engine until the session is flat and reported, and exi
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -83,7 +84,8 @@ async def _run(request: RunnerArguments) -> int:
         )
     with ExitStack() as stack:
         lock = Lock(control / RUNNER_LOCK)
-        await lock.take_when_free(lambda: False)
+        parent = os.getppid()
+        await lock.take_when_free(lambda: os.getppid() != parent)  # nobody waits for an orphan
         stack.callback(lock.release)
         log = stack.enter_context(
             process_log(records, "runner", wall_now, retention_days=settings.bot.log_retention_days)
