@@ -1,287 +1,33 @@
-"""The supervisor: plans each day, starts a runner for each session, watches it, and obeys the control folder.
-
-It imports no strategy and keeps no trading state: what happened is in the journal, what is to come in the
-plan, and the clock in `control/supervisor.json`, so that the next supervisor goes on where this one died.
-"""
+"""The supervisor's program: settings, lock, build check and records first, then `Supervisor` until it is stopped."""
 
 import argparse
 import asyncio
-import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from structlog.typing import FilteringBoundLogger
-
 from tbot_bot import __version__
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem, TbotError
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
-from tbot_bot.core.identity import Mode, SessionId, StrategyName
-from tbot_bot.core.instants import Instant, iso, to_datetime
+from tbot_bot.core.identity import Mode
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.started import ProcessStarted
 from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.process_log import process_log
-from tbot_bot.reporting.report_router import OutputPaths, records_for
-from tbot_bot.reporting.status_logger import BotState
+from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.build_check import build_check, check_line
-from tbot_bot.runtime.clock import RealClock, RunClock, market_before, wall_now
-from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
-from tbot_bot.runtime.day_choice import (
-    PRESTART_COMPRESSED_SECONDS,
-    PRESTART_SECONDS,
-    following_day,
-    plan_of,
-    take_up,
-    without_idle_time,
-)
+from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
-from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.requests import RunRequest
-from tbot_bot.runtime.restart_policy import RestartPolicy
-from tbot_bot.runtime.runner_arguments import RUNNER_MODULE, RunnerArguments
-from tbot_bot.runtime.runner_watch import EndKind, RunnerEnd, RunnerWatch, WatchLimits
-from tbot_bot.runtime.schedule import PlannedSession, late, schedule_rules
-from tbot_bot.runtime.sd_notify import SdNotify
-from tbot_bot.runtime.session_progress import progress_of
-from tbot_bot.runtime.supervisor_state import DayInHand, forget, save
-from tbot_bot.runtime.supervisor_voice import Console, Voice
+from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
+from tbot_bot.runtime.supervisor_voice import Console
 
-DONE: Final = 0
-FAILED: Final = 1
 BUILD_CHECK: Final = 3
-KILLED: Final = 5
 STATUS_BY_CODE: Final = {ConfigError.code: 2, AlreadyRunning.code: 4}
-
-
-class Supervisor:
-    """One supervisor process at work. Its judgements are pure functions elsewhere; this only carries them out."""
-
-    def __init__(
-        self,
-        request: RunRequest,
-        settings: Settings,
-        records: OutputPaths,
-        journal: Journal,
-        log: FilteringBoundLogger,
-        console: Console | None,
-        out_today: Mapping[StrategyName, str],
-    ) -> None:
-        """Compose; nothing is started before `run`. `out_today`: strategies whose own check objects, and why."""
-        self._request, self._settings, self._records = request, settings, records
-        self._journal, self._log, self._out_today = journal, log, out_today
-        self._voice = Voice(records, journal, log, console, test_mode=settings.bot.test_mode)
-        self._control_path = request.home / settings.env.control_dir
-        self._control = ControlFolder(self._control_path)
-        self._scheduler = AsyncIOScheduler(
-            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        )
-        self._systemd = SdNotify()
-        self._watch: RunnerWatch | None = None
-        self._stop = asyncio.Event()
-        self._stop_reason = ""
-        self._killed = False
-        self._reload = False
-        self._failed = False
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def run(self) -> int:
-        """Run day after day, or the one that was asked for, and return the exit status."""
-        for flag in self._control.take_stale(wall_now()):
-            self._voice.tell(
-                f"a {flag.flag} flag from before the start was set aside (by {flag.by}: {flag.why or 'no reason'})"
-            )
-        self._on_signals()
-        self._scheduler.start()
-        hand, adopted, words = take_up(self._request, self._settings.bot, self._journal, self._control_path)
-        save(self._control_path, hand)
-        if words:
-            self._voice.tell(words)
-        self._systemd.ready(f"supervising {hand.day.isoformat()}")
-        ticker = asyncio.create_task(self._tick())
-        try:
-            while True:
-                await self._day(hand, adopted)
-                adopted = 0
-                if self._request.once or self._stop.is_set() or ticker.done():
-                    break
-                hand = following_day(hand, self._settings.bot, self._journal)
-                save(self._control_path, hand)
-        finally:
-            ticker.cancel()
-            self._scheduler.shutdown(wait=False)
-            self._obey_flags()
-            reason = self._stop_reason or "the day is over"
-            self._systemd.stopping(reason)
-            self._voice.status(BotState.HALTED if self._killed else BotState.SHUTDOWN, reason)
-        return KILLED if self._killed else FAILED if self._failed else DONE
-
-    # --- days ---------------------------------------------------------------------------------------------------------
-
-    async def _day(self, hand: DayInHand, adopted: int) -> None:
-        plan = plan_of(self._settings.bot, hand)
-        if plan.closed:
-            self._voice.tell(f"{plan.day.isoformat()} has no sessions: {plan.closed}")
-        free_at = Instant(0)
-        for planned in plan.sessions:
-            session = SessionId(day=hand.day, strategy=planned.strategy, run=hand.run)
-            if self._stop.is_set():
-                return
-            reason = planned.skipped or self._out_today.get(planned.strategy, "")
-            if reason:
-                self._voice.skip(session, planned, reason)
-                continue
-            done = progress_of(self._journal, session).ended_at
-            if done is None:
-                hand = without_idle_time(hand, planned, free_at, self._control_path)
-                save(self._control_path, hand)
-                await self._session(hand, session, planned, adopted)
-                adopted = 0
-                done = progress_of(self._journal, session).ended_at
-            free_at = done or free_at
-        if not self._stop.is_set():
-            forget(self._control_path)
-
-    # --- sessions -----------------------------------------------------------------------------------------------------
-
-    async def _session(self, hand: DayInHand, session: SessionId, planned: PlannedSession, adopted: int) -> None:
-        clock = hand.clock
-        begun = progress_of(self._journal, session).begun
-        if not adopted:
-            too_late = "" if begun else late(schedule_rules(self._settings.bot), planned, clock.now())
-            if too_late:
-                self._voice.skip(session, planned, too_late)
-                return
-            self._voice.idle(f"{session} is due at {iso(planned.windows.start)}")
-            await self._wake_for(planned, clock)
-            if self._stop.is_set():
-                return
-        self._reload_settings()
-        self._watch = RunnerWatch(
-            command=self._command(hand, session),
-            control=self._control_path,
-            output=self._records.process_logs / "runner.out",
-            ended=lambda: progress_of(self._journal, session).ended_at is not None,
-            note=lambda text: self._voice.tell(f"{session}: {text}"),
-            policy=RestartPolicy(),
-            limits=WatchLimits(),
-        )
-        beat = read_beat(self._control_path)
-        own = adopted if beat is None or beat.session == str(session) else 0
-        end = await self._watch.run(own)
-        self._voice.show(in_session=True)  # the runner's last word, before our own takes its place
-        self._watch = None
-        self._take_note(session, end)
-
-    async def _wake_for(self, planned: PlannedSession, clock: RunClock) -> None:
-        """Sleep until the session's runner has to be started; the calendar decides, the scheduler wakes."""
-        real = isinstance(clock, RealClock)
-        ahead = PRESTART_SECONDS if real else PRESTART_COMPRESSED_SECONDS
-        at = clock.real_at(market_before(clock, planned.windows.screen_at, ahead))
-        if at <= wall_now():
-            return
-        woken = asyncio.Event()
-        job = self._scheduler.add_job(woken.set, "date", run_date=to_datetime(at))
-        waits = [asyncio.create_task(event.wait()) for event in (woken, self._stop)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        if self._scheduler.get_job(job.id) is not None:
-            job.remove()
-
-    def _command(self, hand: DayInHand, session: SessionId) -> tuple[str, ...]:
-        arguments = RunnerArguments(
-            session=session,
-            home=self._request.home,
-            anchor=hand.anchor,
-            speed=hand.speed,
-            data=hand.data,
-            vix=hand.vix,
-            seed=hand.seed,
-            rehearsal=hand.rehearsal,
-            overrides=self._request.overrides,
-            expects_fingerprint=code_fingerprint(),
-        )
-        return (sys.executable, "-m", RUNNER_MODULE, *arguments.argv())
-
-    def _take_note(self, session: SessionId, end: RunnerEnd) -> None:
-        match end.kind:
-            case EndKind.DONE:
-                self._log.info("session_done", session=str(session))
-            case EndKind.KILLED:
-                self._kill(end.detail or "the kill switch ended the session")
-            case EndKind.GAVE_UP:
-                self._voice.error(session, end.detail)
-                self._control.latch(by="supervisor", why=end.detail)
-                self._kill(end.detail)
-            case _:
-                self._voice.error(session, end.detail or str(end.kind.value))
-                self._failed = True
-
-    # --- control ------------------------------------------------------------------------------------------------------
-
-    def _on_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-
-        def stop(number: int) -> None:
-            if self._stop_reason and self._watch is not None:
-                self._tasks.add(loop.create_task(self._watch.stop_now()))
-                return
-            self._control.write(Flag.STOP, by="signal", why=signal.Signals(number).name)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
-
-    def _ask_reload(self) -> None:
-        self._reload = True
-        self._voice.tell("settings are read again for the next session")
-
-    def _reload_settings(self) -> None:
-        if not self._reload:
-            return
-        self._reload = False
-        try:
-            self._settings = _settings_of(self._request)
-        except ConfigError as error:
-            self._voice.tell(f"the settings cannot be used, the old ones stay: {error}")
-
-    async def _tick(self) -> None:
-        """Look at the flags, show how things are, and tell systemd that we are alive."""
-        fed_at = 0.0
-        while True:
-            self._look_at_flags()
-            self._systemd.status(self._voice.show(in_session=self._watch is not None))
-            now = asyncio.get_running_loop().time()
-            if self._systemd.watchdog_every and now - fed_at >= self._systemd.watchdog_every:
-                self._systemd.alive()
-                fed_at = now
-            await asyncio.sleep(POLL_SECONDS)
-
-    def _look_at_flags(self) -> None:
-        for flag in (Flag.KILL, Flag.STOP):
-            request = None if self._stop_reason else self._control.peek(flag)
-            if request is not None:
-                self._stop_reason = f"{flag} asked by {request.by}: {request.why or 'no reason given'}"
-                self._voice.tell(self._stop_reason)
-                self._stop.set()
-        if self._control.take(Flag.START) is not None:
-            self._voice.tell("a start flag was found; the bot runs already")
-
-    def _obey_flags(self) -> None:
-        """Take the flags away that have been obeyed; a kill leaves its latch."""
-        if self._control.take(Flag.KILL) is not None:
-            self._kill(self._stop_reason)
-        self._control.take(Flag.STOP)
-
-    def _kill(self, reason: str) -> None:
-        self._killed = True
-        self._stop_reason = self._stop_reason or reason
-        self._stop.set()
 
 
 def run_supervisor(request: RunRequest, console: Console | None = None) -> int:
@@ -322,7 +68,17 @@ def run_supervisor(request: RunRequest, console: Console | None = None) -> int:
         )
         journal.append([Entry.of(started, kind=Kind.START, at=started.at, recorded_at=started.at)])
         log.info("start", version=__version__, code=started.code_fingerprint, settings=started.settings_fingerprint)
-        return asyncio.run(_run(request, settings, records, journal, log, console, report.skipped))
+        room = Workroom(
+            request=request,
+            settings=settings,
+            read_settings=lambda: _settings_of(request),
+            records=records,
+            journal=journal,
+            log=log,
+            console=console,
+            out_today=report.skipped,
+        )
+        return asyncio.run(_run(room))
 
 
 def _why_not(folder: ControlFolder, console: Console | None) -> int | None:
@@ -342,16 +98,8 @@ def _complain(console: Console | None, text: str) -> None:
     sys.stderr.write(f"error: {text}\n")
 
 
-async def _run(
-    request: RunRequest,
-    settings: Settings,
-    records: OutputPaths,
-    journal: Journal,
-    log: FilteringBoundLogger,
-    console: Console | None,
-    out_today: Mapping[StrategyName, str],
-) -> int:
-    return await Supervisor(request, settings, records, journal, log, console, out_today).run()
+async def _run(room: Workroom) -> int:
+    return await Supervisor(room).run()
 
 
 def _settings_of(request: RunRequest) -> Settings:
