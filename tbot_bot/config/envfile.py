@@ -69,6 +69,12 @@ class _LineError(ValueError):
 
 def read_file(path: Path, shown: str) -> Parsed:
     """Read the file at `path`, which messages call `shown`; an unreadable file is a problem, not an exception."""
+    data = read_bytes(path, shown)
+    return Parsed((), (data,)) if isinstance(data, ConfigProblem) else parse(data, shown)
+
+
+def read_bytes(path: Path, shown: str) -> bytes | ConfigProblem:
+    """Return what the ordinary file at `path` holds, or why it cannot be read."""
     try:
         status = path.stat()
         problem = _unfit(status.st_mode, status.st_size)
@@ -80,10 +86,10 @@ def read_file(path: Path, shown: str) -> Parsed:
         problem = _refused(error, shown)
     except ValueError:  # a NUL in the path itself
         problem = ("a file name without NUL", "")
-    if problem is not None:
-        expected, mend = problem
-        return Parsed((), (ConfigProblem(file=shown, expected=expected, mend=mend),))
-    return parse(data, shown)
+    if problem is None:
+        return data
+    expected, mend = problem
+    return ConfigProblem(file=shown, expected=expected, mend=mend)
 
 
 def parse(data: bytes, shown: str) -> Parsed:
