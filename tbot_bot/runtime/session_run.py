@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tbot_bot.broker.broker_sim import SimulatedBroker
@@ -57,13 +57,26 @@ class ClockPacer:
 
 @dataclass(slots=True)
 class Controls:
-    """Requests that reached the process from outside; taken between two steps of the market."""
+    """Requests that reached the process from outside; taken between two steps of the market, and while it waits."""
 
     waiting: list[Callable[[Instant], Event]]
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while something waits."""
+
+    def ask(self, make: Callable[[Instant], Event]) -> None:
+        """Hand over a request; `make` gives the event at the market time at which it is taken."""
+        self.waiting.append(make)
+        self.asked.set()
 
     def stop(self, *, by: str, why: str, kill: bool = False) -> None:
         """Ask the session to stop safely, or to kill."""
-        self.waiting.append(lambda at: stop_event(at, by=by, why=why, kill=kill))
+        self.ask(lambda at: stop_event(at, by=by, why=why, kill=kill))
+
+    def take(self) -> list[Callable[[Instant], Event]]:
+        """Return what waits, oldest first, and wait for more."""
+        waiting, self.waiting = self.waiting, []
+        self.asked.clear()
+        return waiting
 
 
 class SessionRun:
@@ -89,7 +102,8 @@ class SessionRun:
     async def run(self) -> None:
         """Screen, then tell the market step by step until the session is over."""
         windows = self._spec.windows
-        await self._pacer.wait_until(windows.screen_at)
+        if not await self._until(windows.screen_at):
+            return
         at = self._pacer.now() or windows.screen_at
         await self._catch_up_venues(at)
         await self._open(max(at, windows.screen_at))
@@ -104,7 +118,8 @@ class SessionRun:
             await self._shell.take(event)
         await self._settle(every=True)
         if not state.verdicts:
-            await self._pacer.wait_until(self._spec.windows.screen_at)
+            if not await self._until(self._spec.windows.screen_at):
+                return
             await self._open(at)
         else:
             await self._backfill(at)
@@ -140,9 +155,11 @@ class SessionRun:
             if self._shell.ended:
                 return
             if step.start > self._shell.at:  # the bell: a boundary of its own, which no bar has ended at
-                await self._pacer.wait_until(step.start)
+                if not await self._until(step.start):
+                    return
                 await self._shell.take(BarsClosed(at=step.start, bars=()))
-            await self._pacer.wait_until(step.end)
+            if not await self._until(step.end):
+                return
             await self._venues(step)
             await self._shell.take(self._market.closed(step))
             await self._settle(every=False)
@@ -204,7 +221,24 @@ class SessionRun:
                 await self._shell.take(event)
             await self._shell.carry_out(commands)
 
+    async def _until(self, at: Instant) -> bool:
+        """Wait until the market may be told up to `at` and return whether the session goes on.
+
+        Requests are taken while it waits: at real speed the next bar is a minute away.
+        """
+        reached = asyncio.ensure_future(self._pacer.wait_until(at))
+        try:
+            while not reached.done() and not self._shell.ended:
+                asked = asyncio.ensure_future(self._controls.asked.wait())
+                await asyncio.wait({reached, asked}, return_when=asyncio.FIRST_COMPLETED)
+                asked.cancel()
+                await self._take_controls()
+            if reached.done():
+                reached.result()  # the clock's own troubles, if any
+            return not self._shell.ended
+        finally:
+            reached.cancel()
+
     async def _take_controls(self) -> None:
-        waiting, self._controls.waiting = self._controls.waiting, []
-        for make in waiting:
+        for make in self._controls.take():
             await self._shell.take(make(self._shell.at))
