@@ -5,14 +5,16 @@ r"""`NAME=value` files, read strictly: whatever is odd is said, with its line, a
     NAME='any # text'       # single quotes: as it stands
     NAME="say \"x\" \\"     # double quotes: \" and \\ stand for " and \
 
-Line ends are LF. CRLF, tabs, control characters, a byte order mark and bytes that are not UTF-8 are refused: they
-come from editors and copies that also change what cannot be seen.
+Line ends are LF. CRLF, tabs, control characters, a byte order mark, bytes that are not UTF-8, characters that cannot
+be seen and typographic quotes are refused: they come from editors and copies that change what a line means.
 """
 
 import codecs
 import errno
+import os
 import re
 import stat
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,8 @@ NAME_SHOWN_MAX: Final = 60
 """Characters of a name that messages show."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TYPOGRAPHIC_QUOTES: Final = tuple("\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb")
 _DOUBLE_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"(.*)')
 _SINGLE_QUOTED: Final = re.compile(r"'([^']*)'(.*)")
 _AFTER_QUOTE: Final = re.compile(r" *( #.*)?")
@@ -50,11 +53,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment with an equals sign in it: perhaps an assignment that has lost its line end."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """What a file says, first assignment of each name, and all that is wrong with it."""
 
     entries: tuple[Entry, ...]
     problems: tuple[ConfigProblem, ...]
+    comments: tuple[Comment, ...] = ()
+    blank: bool = False
+    """Whether there is a file and nothing at all in it: what a full disk leaves of one."""
 
 
 class _LineError(ValueError):
@@ -79,13 +93,14 @@ def read_bytes(path: Path, shown: str) -> bytes | ConfigProblem:
         status = path.stat()
         problem = _unfit(status.st_mode, status.st_size)
         if problem is None:
-            with path.open("rb") as file:
-                data = file.read(SIZE_MAX + 1)
-            problem = _unfit(status.st_mode, len(data))  # it may have grown since
+            with open(path, "rb", opener=_without_waiting) as file:
+                mode = os.fstat(file.fileno()).st_mode  # it may be another file by now
+                data = file.read(SIZE_MAX + 1) if stat.S_ISREG(mode) else b""
+            problem = _unfit(mode, len(data))  # it may have grown since
     except OSError as error:
         problem = _refused(error, shown)
     except ValueError:  # a NUL in the path itself
-        problem = ("a file name without NUL", "")
+        problem = ("a file name without NUL", "rename the file")
     if problem is None:
         return data
     expected, mend = problem
@@ -106,6 +121,7 @@ def parse(data: bytes, shown: str) -> Parsed:
         mend = f"{len(crlf)} lines end with CR LF; convert with: sed -i 's/\\r$//' {shown}"
         problems.append(ConfigProblem(file=shown, line=crlf[0], expected="lines that end with LF alone", mend=mend))
     first: dict[str, Entry] = {}
+    comments: list[Comment] = []
     for number, raw in enumerate(lines, 1):
         try:
             pair = _assignment(_text(raw.removesuffix(b"\r")))
@@ -120,6 +136,9 @@ def parse(data: bytes, shown: str) -> Parsed:
                 )
             )
             continue
+        _, _, comment = raw.partition(b"#")
+        if b"=" in comment:
+            comments.append(Comment(number, comment.decode("utf-8", "replace")))
         if pair is None:
             continue
         name, value = pair
@@ -127,18 +146,20 @@ def parse(data: bytes, shown: str) -> Parsed:
             problems.append(_twice(name, first[name].line, number, shown))
         else:
             first[name] = Entry(name, value, number, shown)
-    return Parsed(tuple(first.values()), tuple(problems))
+    blank = not data.strip(b" \n")
+    return Parsed(tuple(first.values()), tuple(problems), tuple(comments), blank)
 
 
 def quoted(value: str) -> str:
     """Return `value` so that `parse` reads it back: bare where that is safe.
 
     Raises:
-        ValueError: control characters, which no line can hold.
+        ValueError: control characters, or others that cannot be seen, which no line may hold.
     """
-    if _CONTROL.search(value):
-        raise ValueError("control characters cannot be written to a settings file")
-    if value == value.strip(" ") and not value.startswith(("'", '"', "#")) and " #" not in value:
+    if not value.isprintable():
+        raise ValueError("control and invisible characters cannot be written to a settings file")
+    odd_start = value.startswith(("'", '"', "#", *_TYPOGRAPHIC_QUOTES))
+    if value == value.strip(" ") and not odd_start and " #" not in value:
         return value
     if "'" not in value:
         return f"'{value}'"
@@ -164,6 +185,9 @@ def _assignment(text: str) -> tuple[str, str] | None:
         raise _LineError("spaces, no tabs", "replace each tab by a space")
     if _CONTROL.search(text):
         raise _LineError("no control characters", "type the line anew")
+    if not text.isprintable():
+        odd = next(character for character in text if not character.isprintable())
+        raise _LineError(f"only characters that can be seen, not {_named(odd)}", "type the line anew")
     name, equals, rest = text.partition("=")
     name = name.rstrip(" ")
     if not equals:
@@ -171,7 +195,9 @@ def _assignment(text: str) -> tuple[str, str] | None:
     if name.startswith("export "):
         raise _LineError("NAME=value", "leave out `export`")
     if not _NAME.fullmatch(name):
-        raise _LineError("a name of letters, digits and underscores before the `=`", "write NAME=value")
+        foreign = next((character for character in name if not character.isascii()), "")
+        mend = f"type the name anew: {_named(foreign)} is not one of them" if foreign else "write NAME=value"
+        raise _LineError("a name of letters A to Z, digits and underscores before the `=`", mend)
     return name, _value(name, rest)
 
 
@@ -188,9 +214,23 @@ def _value(name: str, rest: str) -> str:
                 after = "put the comment after a space and #, or quote the whole value"
                 raise _LineError("nothing but a comment after the closing quote", after, name)
             return unescape(match[1])
+    if value.startswith(_TYPOGRAPHIC_QUOTES):
+        mend = "type the quote anew, or put ' before and after the whole value"
+        raise _LineError(f"a straight quote, not {_named(value[0])}", mend, name)
     if value.startswith("#"):
         return ""
     return value.partition(" #")[0].rstrip(" ")
+
+
+def _named(character: str) -> str:
+    """Return what cannot be told by its look: `U+00A0 (NO-BREAK SPACE)`."""
+    name = unicodedata.name(character, "")
+    return f"U+{ord(character):04X}" + (f" ({name})" if name else "")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open `path` at once, whatever it is: a pipe that took a file's place would else wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _unescape(text: str) -> str:
@@ -217,7 +257,7 @@ def _unfit(mode: int, size: int) -> tuple[str, str] | None:
     if stat.S_ISDIR(mode):
         return "a file, not a directory", "move the directory away"
     if not stat.S_ISREG(mode):
-        return "an ordinary file, not a device, pipe or socket", ""
+        return "an ordinary file, not a device, pipe or socket", "move it away and copy the template"
     if size > SIZE_MAX:
         return f"at most {SIZE_MAX} bytes", "is this the right file?"
     return None
