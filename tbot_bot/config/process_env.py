@@ -1,6 +1,7 @@
 """What the process environment says about the process itself, not about how to trade."""
 
 import os
+from pathlib import Path
 
 
 def notify_socket() -> str:
@@ -18,3 +19,14 @@ def watchdog_seconds() -> float:
 def columns_given() -> bool:
     """Return whether somebody has said how wide the terminal is (`COLUMNS`)."""
     return bool(os.environ.get("COLUMNS"))
+
+
+def credentials_folder() -> Path | None:
+    """Return where the service manager has put this service's secrets (`CREDENTIALS_DIRECTORY`); None: nowhere."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else None
+
+
+def color_refused() -> bool:
+    """Return whether the person wants no colours and no escape codes (`NO_COLOR`, see no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))

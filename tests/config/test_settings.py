@@ -26,7 +26,7 @@ BY_NAME = {variable.name: variable for model in (EnvSettings, BotSettings) for v
 
 def load(home, bot="", env="", **overrides):
     (home / ".env").write_text(env)
-    (home / ".env_bot").write_text(bot)
+    (home / ".env_bot").write_text(bot or "# nothing\n")
     return load_settings(home, overrides)
 
 
@@ -277,16 +277,6 @@ def test_a_variable_already_wrong_is_not_judged_by_its_default(tmp_path):
     assert len(complaints(tmp_path, "MAX_TRADES=x\nWEIGHTS=1")) == 1
 
 
-def test_production_does_not_start_from_a_plaintext(tmp_path):
-    assert "encrypted" in complaints(tmp_path, env="ENVIRONMENT=production")[0]
-
-
-def test_a_plaintext_is_not_read_beside_an_encrypted_file(tmp_path):
-    (tmp_path / ".env_bot.enc").write_bytes(b"x")
-
-    assert "encrypted" in complaints(tmp_path)[0]
-
-
 # --- precedence and the process environment
 
 
@@ -410,7 +400,7 @@ def test_settings_are_frozen(tmp_path):
     )
 )
 def test_any_file_is_settings_or_one_line_for_each_problem(tmp_path, lines):
-    (tmp_path / ".env").write_text("")
+    (tmp_path / ".env").write_text("# nothing\n")
     (tmp_path / ".env_bot").write_bytes("\n".join(f"{name}={value}" for name, value in lines).encode())
     said, count = "", 0
     try:
