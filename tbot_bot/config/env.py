@@ -13,7 +13,7 @@ from tbot_bot.core.instants import MINUTE, SECOND, Duration
 _NO_SECRET = SecretStr("")
 _HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 _LOOPBACK = r"(?:localhost|127\.0\.0\.1|\[::1\])"
-_LATER = r"(?::[0-9]{1,5})?(?:/[^\s@,]*)?"
+_LATER = r"(?::[0-9]{1,5})?(?:/[^\s@,?#]*)?"
 _ADDRESS = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|localhost)"
 _ONE_URL = r"[a-z][a-z0-9+.-]*://[^\s,]+"
 
@@ -22,12 +22,17 @@ def _url(description: str, *, socket: bool = False, may_be_empty: bool = False) 
     scheme = "ws" if socket else "http"
     pattern = rf"{scheme}s://{_HOST}{_LATER}|{scheme}://{_LOOPBACK}{_LATER}"
     empty = "nothing, or " if may_be_empty else ""
-    expected = f"{empty}a URL {scheme}s://host without a login ({scheme}:// only for this machine)"
+    expected = f"{empty}a URL {scheme}s://host without a login or a query ({scheme}:// only for this machine)"
     return words(description, expected, f"|{pattern}" if may_be_empty else pattern)
 
 
 def _port(description: str) -> Kind:
     return whole(description, 1, 65_535)
+
+
+def _key(description: str) -> Kind:
+    """Return the kind of a key that is sent in a header; what no key contains came with a careless copy."""
+    return secret(description, "a key of letters, digits and signs without spaces, or nothing", r"[!-~]{0,500}")
 
 
 def _text(description: str) -> Kind:
@@ -86,7 +91,7 @@ class MarketData(SettingsGroup):
 
     title: ClassVar[str] = "Market data"
 
-    finnhub_api_key: Annotated[SecretStr, secret("Key of the Finnhub account.")] = _NO_SECRET
+    finnhub_api_key: Annotated[SecretStr, _key("Key of the Finnhub account.")] = _NO_SECRET
     finnhub_url: Annotated[str, _url("Finnhub's interface.")] = "https://finnhub.io/api/v1"
 
 
@@ -95,10 +100,10 @@ class Alpaca(SettingsGroup):
 
     title: ClassVar[str] = "Alpaca"
 
-    alpaca_paper_api_key: Annotated[SecretStr, secret("Key of the paper account.")] = _NO_SECRET
-    alpaca_paper_secret_key: Annotated[SecretStr, secret("Secret of the paper account.")] = _NO_SECRET
-    alpaca_live_api_key: Annotated[SecretStr, secret("Key of the live account.")] = _NO_SECRET
-    alpaca_live_secret_key: Annotated[SecretStr, secret("Secret of the live account.")] = _NO_SECRET
+    alpaca_paper_api_key: Annotated[SecretStr, _key("Key of the paper account.")] = _NO_SECRET
+    alpaca_paper_secret_key: Annotated[SecretStr, _key("Secret of the paper account.")] = _NO_SECRET
+    alpaca_live_api_key: Annotated[SecretStr, _key("Key of the live account.")] = _NO_SECRET
+    alpaca_live_secret_key: Annotated[SecretStr, _key("Secret of the live account.")] = _NO_SECRET
     alpaca_paper_url: Annotated[str, _url("Trading interface, paper.")] = "https://paper-api.alpaca.markets"
     alpaca_live_url: Annotated[str, _url("Trading interface, live.")] = "https://api.alpaca.markets"
     alpaca_data_url: Annotated[str, _url("Market data.")] = "https://data.alpaca.markets"
@@ -118,8 +123,8 @@ class Ibkr(SettingsGroup):
     ibkr_client_id: Annotated[
         int, whole("Number of our connection; no other program may use it. 0 would take over manual orders.", 1, 31_999)
     ] = 1
-    ibkr_paper_account_number: Annotated[SecretStr, secret("Paper account.")] = _NO_SECRET
-    ibkr_live_account_number: Annotated[SecretStr, secret("Live account.")] = _NO_SECRET
+    ibkr_paper_account_number: Annotated[SecretStr, _key("Paper account.")] = _NO_SECRET
+    ibkr_live_account_number: Annotated[SecretStr, _key("Live account.")] = _NO_SECRET
     ibkr_paper_username: Annotated[str, _text("Login of the paper gateway itself, for its unattended start.")] = ""
     ibkr_paper_password: Annotated[SecretStr, secret("Password of the paper gateway itself.")] = _NO_SECRET
     ibkr_live_username: Annotated[str, _text("Login of the live gateway itself, for its unattended start.")] = ""
@@ -162,7 +167,7 @@ class Bank(SettingsGroup):
 
     title: ClassVar[str] = "Bank"
 
-    mercury_api_token: Annotated[SecretStr, secret("Token of the bank account; empty: plans only.")] = _NO_SECRET
+    mercury_api_token: Annotated[SecretStr, _key("Token of the bank account; empty: plans only.")] = _NO_SECRET
     mercury_url: Annotated[str, _url("The bank's interface.")] = "https://api.mercury.com/api/v1"
 
 

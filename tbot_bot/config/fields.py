@@ -6,7 +6,7 @@ validation, so that a message can say in one phrase what was expected, range and
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from decimal import Decimal
 from enum import StrEnum
@@ -58,10 +58,10 @@ class Kind:
         return self.parse(raw)
 
     def shown(self, text: str) -> str:
-        """Return `text` as an error may quote it: masked if secret, or if a URL carries a login."""
+        """Return `text` as an error may quote it: masked if secret, or if a URL may carry a login or a token."""
         if not text:
             return text
-        return MASK if self.secret or ("@" in text and "/" in text) else text
+        return MASK if self.secret or ("/" in text and ("@" in text or "?" in text)) else text
 
 
 def flag(description: str) -> Kind:
@@ -133,7 +133,8 @@ def number(description: str, low: str, high: str, unit: str = "") -> Kind:
 
 def fraction(description: str, low: str, high: str, of: str) -> Kind:
     """Return the kind of a share of something: 0.02 is 2 %."""
-    return number(description, low, high, f"{of} as a fraction (0.02 is 2 %),")
+    expected = f"a fraction {of} from {low} to {high} (0.02 is 2 %)"
+    return replace(number(description, low, high), expected=expected)
 
 
 def numbers(description: str) -> Kind:

@@ -25,7 +25,7 @@ from tbot_bot.core.orders import ShortType
 _MOST_MONEY = "100000000000000"
 _SHORT = choice(ShortType, "How bearish signals are traded.")
 _START = clock("Start of the analysis; SESSION_ANCHOR says how it moves with daylight saving.")
-_GAP = fraction("Widest gap since the previous close.", "0", "10", "of that close")
+_GAP = fraction("Widest gap since the previous close.", "0", "1", "of that close")  # so 10 is not taken for 10 %
 _SMALLEST = number("Smallest company that is traded.", "0", _MOST_MONEY, "dollars of market cap")
 _LARGEST = number("Largest company that is traded.", "0", _MOST_MONEY, "dollars of market cap")
 
