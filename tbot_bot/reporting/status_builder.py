@@ -22,6 +22,7 @@ from tbot_bot.reporting.status_logger import (
     BrokerLink,
     OpenPosition,
     Realized,
+    WaitingSignal,
 )
 from tbot_bot.trading.spec import SessionSpec
 
@@ -86,6 +87,8 @@ class StatusBuilder:
         self._prices: dict[str, float] = {}
         self._orders: dict[str, OrderRequest] = {}
         self._holdings: dict[str, _Holding] = {}
+        self._signals: dict[str, commands.SignalRaised] = {}
+        self._waiting: dict[str, WaitingSignal] = {}
         self._realized: dict[str, Decimal] = {broker.name: ZERO for broker in spec.brokers}
         self._candidates = self._signaled = self._exited = self._rejected = 0
         self._entered: dict[str, None] = {}
@@ -136,6 +139,7 @@ class StatusBuilder:
             entered=len(self._entered),
             exited=self._exited,
             rejected=self._rejected,
+            waiting=tuple(self._waiting.values()),
             positions=positions,
             realized=tuple(Realized(broker=name, pnl=pnl) for name, pnl in sorted(self._realized.items())),
             realized_total=sum(self._realized.values(), ZERO),
@@ -161,7 +165,7 @@ class StatusBuilder:
         self._first = at if self._first is None else self._first
         self._last = at if self._last is None else max(self._last, at)
 
-    def _happened(self, event: Item) -> None:
+    def _happened(self, event: Item) -> None:  # noqa: C901 - one case for each kind of event
         match event:
             case events.OrderFilled(fill=fill):
                 order = self._orders.get(fill.client_order_id)
@@ -178,6 +182,8 @@ class StatusBuilder:
                 self._errors.append(f"no answer on order {event.client_order_id}: {event.reason}")
             case events.ControlReceived(kind=events.ControlKind.KILL):
                 self._halted, self._reason = True, f"kill switch, by {event.by}: {event.why}"
+            case events.ControlReceived():
+                self._waiting.pop(event.trade_id, None)  # decided, whichever way
             case events.EntriesSuspended():
                 self._suspended = event.reason
             case events.EntriesResumed():
@@ -195,8 +201,12 @@ class StatusBuilder:
                 self._candidates = len(output.symbols)
             case commands.SignalRaised():
                 self._signaled += 1
+                self._signals[output.symbol] = output
+            case commands.ConfirmationAwaited():
+                self._await(output)
             case commands.SignalDropped():
                 self._rejected += 1
+                self._waiting.pop(output.trade_id, None)
             case commands.TradeApproved():
                 self._holdings[output.trade_id] = _Holding(
                     output.trade_id, output.broker, output.symbol, output.direction
@@ -218,6 +228,17 @@ class StatusBuilder:
                     self._reason = output.reason
             case _:
                 pass
+
+    def _await(self, awaited: commands.ConfirmationAwaited) -> None:
+        signal = self._signals[awaited.symbol]
+        self._waiting[awaited.trade_id] = WaitingSignal(
+            trade_id=awaited.trade_id,
+            symbol=awaited.symbol,
+            side=signal.direction,
+            price=signal.price,
+            signaled_at=signal.at,
+            lapses_at=awaited.lapses_at,
+        )
 
     def _over(self, trade: commands.TradeRecord) -> None:
         self._holdings.pop(trade.trade_id, None)
@@ -255,9 +276,9 @@ def idle_status(process: ProcessFacts, *, mode: Mode, test_mode: bool, state: Bo
     return BotStatus(
         version=process.version, pid=process.pid, written_at=process.written_at, market_time=None, mode=mode,
         test_mode=test_mode, state=state, state_reason=reason, session="", phase=None, scheduled_start=None,
-        actual_start=None, candidates=0, signaled=0, entered=0, exited=0, rejected=0, positions=(), realized=(),
-        realized_total=ZERO, unrealized_total=ZERO, brokers=process.brokers, data_age_seconds=None, last_errors=(),
-        api_retries=process.api_retries, entries_suspended="", defense_mode=False,
+        actual_start=None, candidates=0, signaled=0, entered=0, exited=0, rejected=0, waiting=(), positions=(),
+        realized=(), realized_total=ZERO, unrealized_total=ZERO, brokers=process.brokers, data_age_seconds=None,
+        last_errors=(), api_retries=process.api_retries, entries_suspended="", defense_mode=False,
         kill_switch=state is BotState.HALTED, journal_sequence=process.journal_sequence,
     )  # fmt: skip
 

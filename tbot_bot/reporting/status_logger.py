@@ -67,6 +67,19 @@ class OpenPosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingSignal:
+    """A signal that waits for a person: `tbot confirm` or `tbot decline` with its trade's id."""
+
+    trade_id: str
+    symbol: str
+    side: Direction
+    price: Decimal
+    """Of the underlying when the strategy signaled."""
+    signaled_at: Instant
+    lapses_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Realized:
     """Realised result after fees of this session at one broker, in dollars."""
 
@@ -110,6 +123,7 @@ class BotStatus:
     entered: int
     exited: int
     rejected: int
+    waiting: tuple[WaitingSignal, ...]
     positions: tuple[OpenPosition, ...]
     realized: tuple[Realized, ...]
     realized_total: Decimal
@@ -186,5 +200,5 @@ def read_status(path: Path, now: Instant, *, stale_seconds: float = _STALE_SECON
 
 __all__ = [
     "STATE_OF_PHASE", "BotState", "BotStatus", "BrokerLink", "OpenPosition", "Realized", "StatusReading", "Trouble",
-    "read_status", "status_bytes", "write_status",
+    "WaitingSignal", "read_status", "status_bytes", "write_status",
 ]  # fmt: skip

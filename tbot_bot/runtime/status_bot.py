@@ -10,7 +10,7 @@ from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import iso
 from tbot_bot.core.money import plain
 from tbot_bot.reporting.report_router import OutputPaths
-from tbot_bot.reporting.status_logger import BotStatus, OpenPosition, read_status
+from tbot_bot.reporting.status_logger import BotStatus, OpenPosition, WaitingSignal, read_status
 from tbot_bot.runtime.background import say
 from tbot_bot.runtime.clock import wall_now
 
@@ -41,6 +41,8 @@ def status_lines(status: BotStatus) -> Iterator[str]:
             f" exited {status.exited}, rejected {status.rejected}"
         )
         yield f"result {plain(status.realized_total)} realised, {plain(status.unrealized_total)} open"
+    for signal in status.waiting:
+        yield waiting_line(signal)
     for position in status.positions:
         yield _position(position)
     for broker in status.brokers:
@@ -52,6 +54,12 @@ def status_lines(status: BotStatus) -> Iterator[str]:
         yield f"no new entries: {status.entries_suspended}"
     for error in status.last_errors:
         yield f"error: {error}"
+
+
+def waiting_line(signal: WaitingSignal) -> str:
+    """Return a signal that waits for a person as one line; its id first is what a person has to copy."""
+    wish = f"{signal.symbol} {signal.side} at {plain(signal.price)}"
+    return f"waiting for confirmation: {signal.trade_id} ({wish}; lapses {iso(signal.lapses_at)})"
 
 
 def _position(position: OpenPosition) -> str:

@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import tbot_bot.reporting
+from tbot_bot.core import commands as c
 from tbot_bot.core import events as e
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.identity import Mode
@@ -16,7 +17,7 @@ from tbot_bot.core.instants import SECOND, later
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.reporting.status_builder import ProcessFacts, StatusBuilder, idle_status
 from tbot_bot.reporting.status_logger import BotState, BrokerLink, Trouble, read_status, write_status
-from tests.reporting.days import at, filled, open_story, spec
+from tests.reporting.days import at, decided, filled, open_story, signal, spec
 
 NOW = at(500)
 PROCESS = ProcessFacts(
@@ -56,6 +57,35 @@ def test_a_fill_that_is_reported_twice_counts_once():
 def test_a_position_without_a_bar_has_no_price_and_no_result():
     (position,) = after(9).positions
     assert (position.current_price, position.unrealized_pnl) == (None, None)
+
+
+def awaited(symbol):
+    told = [signal(at(21), symbol), c.ConfirmationAwaited(at=at(21), trade_id="w1", symbol=symbol, lapses_at=at(30))]
+    return decided(90, at(21), *told)
+
+
+def test_a_signal_that_waits_for_a_person_is_shown_until_it_is_decided_or_lapses(tmp_path):
+    (shown,) = after(3, awaited("CCC")).waiting
+    assert (shown.trade_id, shown.symbol, shown.side, shown.lapses_at) == ("w1", "CCC", "long", at(30))
+    confirmed = e.ControlReceived(at=at(22), kind=e.ControlKind.CONFIRM, by="anna", why="", trade_id="w1")
+    lapsed = c.SignalDropped(
+        at=at(30),
+        trade_id="w1",
+        broker="sim",
+        symbol="CCC",
+        direction=shown.side,
+        code="confirmation_lapsed",
+        reason="",
+    )
+    assert after(3, awaited("CCC"), confirmed).waiting == ()
+    assert after(3, awaited("CCC"), decided(91, at(30), lapsed)).waiting == ()
+
+    records = records_for(tmp_path, Mode.PAPER, test_mode=True)
+    status = after(3, awaited("CCC"))
+    write_status(records, status)
+    assert read_status(records.status, NOW).status == status
+    schema = json.loads((Path(tbot_bot.reporting.__file__).parent / "schemas" / "status.schema.json").read_text())
+    Draft202012Validator(schema).validate(json.loads(records.status.read_text()))
 
 
 def test_a_session_that_is_over_leaves_an_idle_bot_with_its_result():

@@ -32,6 +32,7 @@ IDLE = BotStatus(
     entered=0,
     exited=0,
     rejected=0,
+    waiting=(),
     positions=(),
     realized=(),
     realized_total=Decimal(0),
