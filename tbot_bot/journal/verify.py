@@ -17,6 +17,8 @@ from tbot_bot.journal.tape import TapeReader, tape_path
 
 _BUSY_SECONDS: Final = 10.0
 Decode = Callable[[str], object]
+Progress = Callable[[int], None]
+"""Hears how many rows were found sound so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,9 @@ class VerifyReport:
         return not self.problem and not any(tape.problem for tape in self.tapes)
 
 
-def verify(path: Path, tapes: Path | None = None, decode: Decode | None = None) -> VerifyReport:
+def verify(
+    path: Path, tapes: Path | None = None, decode: Decode | None = None, progress: Progress | None = None
+) -> VerifyReport:
     """Check each row of the journal at `path`, and the tapes under `tapes` (the journal's own folder if None).
 
     `decode` reads a payload and raises ValueError where it cannot (`core.codec.loads`, when all records
@@ -64,7 +68,7 @@ def verify(path: Path, tapes: Path | None = None, decode: Decode | None = None) 
         connection, mode = connect(path, writable=False, busy_seconds=_BUSY_SECONDS, check_tail=False)
     except JournalError as error:
         return VerifyReport(path=path, rows=0, damaged_row=None, problem=error.what, head=b"", tapes=())
-    walk = _Walk(mode, decode or _looks_like_a_record)
+    walk = _Walk(mode, decode or _looks_like_a_record, progress or (lambda _: None))
     try:
         walk.over(connection)
         if not walk.problem:
@@ -88,13 +92,14 @@ def verify(path: Path, tapes: Path | None = None, decode: Decode | None = None) 
 class _Walk:
     """One pass over the rows, remembering what each session's decisions say about its tape."""
 
-    def __init__(self, mode: Mode, decode: Decode) -> None:
+    def __init__(self, mode: Mode, decode: Decode, progress: Progress) -> None:
         self.rows = 0
         self.previous = genesis(mode)
         self.damaged_row: int | None = None
         self.problem = ""
         self.digests: dict[str, list[tuple[int, str]]] = {}
         self._decode = decode
+        self._progress = progress
 
     def over(self, connection: apsw.Connection) -> None:
         # By the primary key and without the index, so that a damaged index cannot hide a row.
@@ -107,6 +112,7 @@ class _Walk:
             if self.problem:
                 self.damaged_row = columns[0]
                 return
+            self._progress(self.rows)
 
     def _fault(self, columns: tuple[object, ...]) -> str:
         row = Row(**dict(zip(Row.__slots__, columns, strict=True)))  # type: ignore[arg-type]  # fault_of looks

@@ -13,8 +13,17 @@ from typer.exceptions import TyperException
 
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
-from tbot_bot.runtime import cli_look, cli_records, cli_run
-from tbot_bot.runtime.cli_output import DONE, FAILED, INTERRUPTED, Command, complain, example, status_of
+from tbot_bot.runtime import cli_journal, cli_look, cli_records, cli_run
+from tbot_bot.runtime.cli_output import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Command,
+    complain,
+    example,
+    status_of,
+    with_exit_codes,
+)
 
 _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("run", cli_run.run, example("tbot run --rehearsal --once", "tbot run")),
@@ -26,23 +35,34 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("schedule", cli_look.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
     ("check", cli_look.check, example("tbot check --json")),
     ("replay", cli_records.replay, example("tbot replay 2025-09-02")),
-    ("report", cli_records.report, example("tbot report 2025-09-02 --json")),
     ("version", cli_look.version, example("tbot version --json")),
 )
 _JOURNAL: Final[tuple[tuple[str, Command, str], ...]] = (
-    ("tail", cli_records.tail, example("tbot journal tail --count 50")),
-    ("verify", cli_records.verify, example("tbot journal verify --mode paper")),
+    ("tail", cli_journal.tail, example("tbot journal tail --count 50")),
+    ("show", cli_journal.show, example("tbot journal show 1-5", "tbot journal show --session 2025-09-02/open --json")),
+    ("verify", cli_journal.verify, example("tbot journal verify --mode paper")),
+    (
+        "export",
+        cli_journal.export,
+        example("tbot journal export", "tbot journal export --day 2025-09-02 --out rows.jsonl"),
+    ),
+)
+_REPORT: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("day", cli_records.report_day, example("tbot report day 2025-09-02 --json")),
+    ("range", cli_records.report_range, example("tbot report range 2025-09-01 2025-09-30")),
 )
 _BROKEN_PIPE: Final = 141
 """What a shell says of a process that died of SIGPIPE."""
 
 
-def _group(help_text: str, epilog: str, commands: Sequence[tuple[str, Command, str]]) -> typer.Typer:
+def _group(
+    help_text: str, epilog: str, commands: Sequence[tuple[str, Command, str]], *, completion: bool = False
+) -> typer.Typer:
     made = typer.Typer(
         help=help_text,
         epilog=epilog,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
@@ -54,14 +74,14 @@ def _group(help_text: str, epilog: str, commands: Sequence[tuple[str, Command, s
 
 app: Final = _group(
     "Trade three sessions a day and keep an exact ledger. TBOT_HOME names the folder of settings and records.",
-    example("tbot run --rehearsal --once"),
+    with_exit_codes(example("tbot run --rehearsal --once")),
     _COMMANDS,
+    completion=True,
 )
+app.add_typer(_group("Look into the journal.", example("tbot journal tail --count 50"), _JOURNAL), name="journal")
 app.add_typer(
-    _group("Look into the journal.",
-           example("tbot journal tail --count 50"), _JOURNAL),
-    name="journal",
-)  # fmt: skip
+    _group("Tell what a day came to, or many.", example("tbot report day 2025-09-02"), _REPORT), name="report"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

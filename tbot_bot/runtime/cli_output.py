@@ -22,7 +22,20 @@ FAILED: Final = 1
 CONFIGURATION: Final = 2
 BUILD_CHECK: Final = 3
 ALREADY_RUNNING: Final = 4
+HALTED: Final = 5
+CREDENTIALS: Final = 6
 INTERRUPTED: Final = 130
+EXIT_CODES: Final = (
+    (DONE, "done"),
+    (FAILED, "failed"),
+    (CONFIGURATION, "the settings or the words given cannot be used"),
+    (BUILD_CHECK, "a check before the start failed"),
+    (ALREADY_RUNNING, "already running"),
+    (HALTED, "halted by the kill switch"),
+    (CREDENTIALS, "a broker refused the credentials"),
+    (INTERRUPTED, "interrupted"),
+)
+"""Every exit status that a command may end with, and what it means."""
 
 _STATUS_BY_CODE: Final = {"CONFIG": CONFIGURATION, "ALREADY_RUNNING": ALREADY_RUNNING}
 _PIPE_WIDTH: Final = 120
@@ -34,6 +47,11 @@ _SPEED_MAX: Final = 1e6
 def example(*lines: str) -> str:
     """Return the epilog of a command; the mark in front keeps typer from joining the lines."""
     return "\n".join(("\b", "Example:", *(f"  {line}" for line in lines)))
+
+
+def with_exit_codes(epilog: str) -> str:
+    """Return `epilog` followed by the table of exit codes."""
+    return "\n".join((epilog, "", "\b", "Exit codes:", *(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES)))
 
 
 def status_of(error: TbotError) -> int:
@@ -73,6 +91,11 @@ def console(*, stderr: bool = False) -> "Console":
     if not made.is_terminal and not columns_given():
         made.width = _PIPE_WIDTH
     return made
+
+
+def is_live(out: "Console") -> bool:
+    """Return whether `out` can show something in place: a terminal that understands more than line ends."""
+    return out.is_terminal and not out.is_dumb_terminal
 
 
 def stdout_is_terminal() -> bool:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tbot_bot.runtime import cli_complete
 from tbot_bot.runtime.cli_output import console, day_of, pairs_of, speed_of, stdout_is_terminal, user_name
+from tbot_bot.runtime.cli_work import waiting
 
 if TYPE_CHECKING:
     from tbot_bot.runtime.requests import RunRequest
@@ -15,7 +17,15 @@ if TYPE_CHECKING:
 Day = Annotated[date | None, typer.Option(parser=day_of, metavar="DAY", help="Trading day, as 2018-03-02.")]
 Data = Annotated[Path | None, typer.Option(metavar="PATH", help="File or folder of recorded bars (Parquet or CSV).")]
 Vix = Annotated[Path | None, typer.Option(metavar="FILE", help="Recorded VIX; without it the built-in rule for none.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override a setting; repeatable.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Override a setting; repeatable.",
+        autocompletion=cli_complete.assignments,
+    ),
+]
 Why = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the journal.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -88,11 +98,8 @@ def dry_run(
     request = DryRunRequest(
         home=tbot_home(), data=data, day=day, vix=vix, speed=speed_of(speed), overrides=pairs_of(settings)
     )
-    if sys.stderr.isatty():
-        with console(stderr=True).status("reading the recorded day") as spinner:
-            report = day_loop.dry_run(request, spinner.update)
-    else:
-        report = day_loop.dry_run(request)
+    with waiting("reading the recorded day") as tell:
+        report = day_loop.dry_run(request, tell)
     if as_json:
         typer.echo(to_json(report))
     else:

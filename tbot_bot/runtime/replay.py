@@ -1,6 +1,6 @@
 """`tbot replay`: a journaled day through today's code, and the first decision that differs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -46,7 +46,11 @@ class ReplayReport:
         return all(not session.difference for session in self.sessions)
 
 
-def replay_day(home: Path, day: date, mode: Mode) -> ReplayReport:
+Progress = Callable[[int, str], None]
+"""Hears how many sessions are done, and which one is next."""
+
+
+def replay_day(home: Path, day: date, mode: Mode, progress: Progress = lambda _, __: None) -> ReplayReport:
     """Feed every session of `day` in the journal of `mode` to a fresh engine and compare its answers.
 
     Raises:
@@ -61,8 +65,11 @@ def replay_day(home: Path, day: date, mode: Mode) -> ReplayReport:
                 where=str(records.journal),
                 mend="tbot journal tail shows which days it holds.",
             )
-        replays = tuple(_replay(journal, records.journal_folder, SessionId.parse(name)) for name in names)
-    return ReplayReport(day=day, mode=mode, sessions=replays)
+        replays = []
+        for done, name in enumerate(names):
+            progress(done, name)
+            replays.append(_replay(journal, records.journal_folder, SessionId.parse(name)))
+    return ReplayReport(day=day, mode=mode, sessions=tuple(replays))
 
 
 def _replay(journal: JournalReader, folder: Path, session: SessionId) -> SessionReplay:

@@ -16,10 +16,13 @@ from tbot_bot.runtime.locks import SUPERVISOR_LOCK, Lock
 
 ESCAPE = "\x1b"
 COMMANDS = [
-    "run", "dry-run", "start", "stop", "kill", "status", "schedule", "check", "journal tail", "journal verify",
-    "replay", "report", "version", "journal", "",
+    "run", "dry-run", "start", "stop", "kill", "status", "schedule", "check", "journal tail", "journal show",
+    "journal verify", "journal export", "replay", "report day", "report range", "version", "journal", "report", "",
 ]  # fmt: skip
 DAY = "2025-09-03"
+READING = [
+    "schedule", "check", "version", "journal tail", "journal verify", "journal show 1-3", "journal export",
+]  # fmt: skip
 
 
 def tbot(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -76,9 +79,7 @@ def test_every_command_has_help_with_an_example_of_itself(tmp_path, command):
     assert ESCAPE not in ended.stdout
 
 
-@pytest.mark.parametrize(
-    "command", ["schedule", "check", "version", "journal tail", "journal verify", f"replay {DAY}", f"report {DAY}"]
-)
+@pytest.mark.parametrize("command", [*READING, f"replay {DAY}", f"report day {DAY}", f"report range {DAY} {DAY}"])
 def test_each_document_is_json_and_each_text_plain(after_a_day, command):
     told = tbot(after_a_day, *command.split(), "--json")
     assert told.returncode == 0, told.stderr
@@ -141,15 +142,15 @@ def test_a_file_that_holds_no_bars_is_one_message(tmp_path):
     assert ESCAPE not in ended.stderr, "a file's name must not paint the terminal"
 
 
-@pytest.mark.parametrize("words", [["journal", "tail"], ["journal", "verify"], ["replay", DAY], ["report", DAY]])
+@pytest.mark.parametrize("words", [["journal", "tail"], ["journal", "verify"], ["replay", DAY], ["report", "day", DAY]])
 def test_without_a_journal_there_is_nothing_to_read(tmp_path, words):
     check_refused(tmp_path, *words, status=1, says="no")
     assert list(tmp_path.iterdir()) == [], "looking leaves nothing behind"
 
 
 def test_a_day_without_sessions_is_told_from_a_day_without_trading(after_a_day):
-    check_refused(after_a_day, "report", "2025-09-04", status=1, says="no sessions of 2025-09-04")
-    check_refused(after_a_day, "report", "2025-09-06", status=1, says="is no trading day, weekend (Saturday)")
+    check_refused(after_a_day, "report", "day", "2025-09-04", status=1, says="no sessions of 2025-09-04")
+    check_refused(after_a_day, "report", "day", "2025-09-06", status=1, says="is no trading day, weekend (Saturday)")
 
 
 def test_a_damaged_journal_is_named_by_its_row(after_a_day, tmp_path):
