@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
-from tbot_bot.runtime import cli_journal, cli_look, cli_records, cli_run
+from tbot_bot.runtime import cli_journal, cli_look, cli_records, cli_run, cli_screen
 from tbot_bot.runtime.cli_output import (
     DONE,
     FAILED,
@@ -34,6 +34,7 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("status", cli_look.status, example("tbot status --watch")),
     ("schedule", cli_look.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
     ("check", cli_look.check, example("tbot check --json")),
+    ("screen", cli_screen.screen, example("tbot screen --session open", "tbot screen --explain SYN07")),
     ("replay", cli_records.replay, example("tbot replay 2025-09-02")),
     ("version", cli_look.version, example("tbot version --json")),
 )

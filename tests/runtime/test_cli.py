@@ -16,12 +16,12 @@ from tbot_bot.runtime.locks import SUPERVISOR_LOCK, Lock
 
 ESCAPE = "\x1b"
 COMMANDS = [
-    "run", "dry-run", "start", "stop", "kill", "status", "schedule", "check", "journal tail", "journal show",
+    "run", "dry-run", "start", "stop", "kill", "status", "schedule", "check", "screen", "journal tail", "journal show",
     "journal verify", "journal export", "replay", "report day", "report range", "version", "journal", "report", "",
 ]  # fmt: skip
 DAY = "2025-09-03"
 READING = [
-    "schedule", "check", "version", "journal tail", "journal verify", "journal show 1-3", "journal export",
+    "schedule", "check", "screen", "version", "journal tail", "journal verify", "journal show 1-3", "journal export",
 ]  # fmt: skip
 
 
