@@ -4,6 +4,10 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_RANDOM_CHARACTERS: Final = 8
+"""Of the names that `tempfile` makes."""
 
 
 def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
@@ -29,6 +33,12 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) 
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def sweep_drafts(path: Path) -> None:
+    """Remove what a killed writer of `path` has left beside it. Only for files with one writer at a time."""
+    for left in path.parent.glob(f".{path.name}.{'?' * _RANDOM_CHARACTERS}"):
+        left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -73,14 +73,7 @@ def load_settings(
         ConfigError: with everything there is to mend.
     """
     problems: list[ConfigProblem] = []
-    if draft is not None and draft.section == ENV_FILE:
-        parsed = parse(draft.text, ENV_FILE)
-    else:
-        parsed = _read(home, ENV_FILE, defaults_if_absent=defaults_if_absent)
-    env_source = Source(ENV_FILE, ENV_FILE, parsed, problems)
-    env_source.add(_key_entries(problems))
-    env = env_source.build(EnvSettings)
-    problems.extend(_rights(home, env))
+    env_source, env = _env(home, problems, draft, defaults_if_absent=defaults_if_absent)
     if draft is not None and draft.section == BOT_FILE:
         bot_text = _Text(env.env_bot_path.as_posix(), parse(draft.text, env.env_bot_path.as_posix()))
     else:
@@ -98,6 +91,29 @@ def load_settings(
     if problems:
         raise ConfigError(problems)
     return Settings(env=env, bot=bot, home=home, warnings=bot_text.warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvFile:
+    """`.env` alone, checked."""
+
+    env: EnvSettings
+    key_from: str
+    """Where the key at hand comes from, as messages say it; empty where there is none."""
+
+
+def load_env(home: Path, *, defaults_if_absent: bool = False) -> EnvFile:
+    """Read `.env` alone: what has to be known to find and open the other file.
+
+    Raises:
+        ConfigError: with everything there is to mend in it.
+    """
+    problems: list[ConfigProblem] = []
+    source, env = _env(home, problems, None, defaults_if_absent=defaults_if_absent)
+    if problems:
+        raise ConfigError(problems)
+    entry = source.entries.get("ENCRYPTION_KEY")
+    return EnvFile(env=env, key_from=entry.file if entry is not None and entry.value else "")
 
 
 def key_at_hand(env: EnvSettings) -> SealingKey | None:
@@ -120,6 +136,20 @@ def settings_lines(settings: Settings, *, masked: bool = True) -> list[str]:
             hidden = masked and variable.kind.secret and text
             lines.append(f"{variable.name}={MASK if hidden else quoted(text)}")
     return lines
+
+
+def _env(
+    home: Path, problems: list[ConfigProblem], draft: Draft | None, *, defaults_if_absent: bool
+) -> tuple[Source, EnvSettings]:
+    if draft is not None and draft.section == ENV_FILE:
+        parsed = parse(draft.text, ENV_FILE)
+    else:
+        parsed = _read(home, ENV_FILE, defaults_if_absent=defaults_if_absent)
+    source = Source(ENV_FILE, ENV_FILE, parsed, problems)
+    source.add(_key_entries(problems))
+    env = source.build(EnvSettings)
+    problems.extend(_rights(home, env))
+    return source, env
 
 
 def _read(home: Path, name: str, *, defaults_if_absent: bool) -> Parsed:
@@ -185,10 +215,12 @@ __all__ = [
     "ENV_FILE",
     "VERSION_FILE",
     "Draft",
+    "EnvFile",
     "InverseEtfMap",
     "Settings",
     "bot_files",
     "key_at_hand",
+    "load_env",
     "load_inverse_etf_map",
     "load_settings",
     "settings_lines",
