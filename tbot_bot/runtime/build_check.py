@@ -78,6 +78,13 @@ class BuildCheckReport:
         return all(check.passed or not check.critical for check in self.checks)
 
     @property
+    def status(self) -> int:
+        """Return the exit status: 0 the bot may start, 2 its settings cannot be used, 3 another check failed."""
+        if self.passed:
+            return 0
+        return 2 if any(check.name == CONFIGURATION for check in self.failures) else 3
+
+    @property
     def failures(self) -> tuple[Check, ...]:
         """The checks that stop the start."""
         return tuple(check for check in self.checks if check.critical and not check.passed)
@@ -346,10 +353,10 @@ def _below(home: Path, path: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the checks of an installation; exit status 3 where it may not start."""
+    """Print the checks of an installation and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tbot_bot.runtime.build_check",
-        description="Check whether the bot can start here. Exit status 3: it cannot.",
+        description="Check whether the bot can start here. Exit status 2: not with these settings; 3: not here.",
         epilog="example: python -m tbot_bot.runtime.build_check --home .",
         allow_abbrev=False,
     )
@@ -358,7 +365,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = check_home(chosen.home or tbot_home())
     for check in report.checks:
         sys.stdout.write(f"{check_line(check)}\n")
-    return 0 if report.passed else 3
+    return report.status
 
 
 def check_line(check: Check) -> str:

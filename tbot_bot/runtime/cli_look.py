@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tbot_bot.runtime.cli_output import BUILD_CHECK, DONE, FAILED, JsonValue, complain, console, day_of, emit_json
+from tbot_bot.runtime.cli_output import DONE, FAILED, JsonValue, complain, console, day_of, emit_json
 from tbot_bot.runtime.cli_run import Json
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def schedule(
 
 
 def check(*, as_json: Json = False) -> int:
-    """Check whether the bot can start here. Exit status 3: it cannot."""
+    """Check whether the bot can start here. Exit status 2: not with these settings; 3: not here."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime.build_check import check_home, check_line  # noqa: PLC0415
 
@@ -99,7 +99,7 @@ def check(*, as_json: Json = False) -> int:
     else:
         for found in report.checks:
             typer.echo(check_line(found))
-    return DONE if report.passed else BUILD_CHECK
+    return report.status
 
 
 def version(*, as_json: Json = False) -> int:

@@ -361,6 +361,12 @@ def test_strategies_that_never_answer_stop_the_start(tmp_path, monkeypatch):
     assert "no answer within" in check.detail
 
 
+def test_settings_that_cannot_be_used_are_told_apart_from_a_place_where_the_bot_cannot_start(tmp_path, capsys):
+    (tmp_path / ".env").write_text("LOCAL_PORT=x\n")
+    assert subject.main(["--home", str(tmp_path)]) == 2
+    assert "FAIL  configuration: .env:1: LOCAL_PORT='x': expected" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("tag", "status"), [("v1.0.0", 0), ("v9.0.0", 3)])
 def test_the_command_prints_the_list(tmp_path, capsys, tag, status):
     (tmp_path / ".env").write_text("")
