@@ -1,6 +1,7 @@
-"""The runner's pulse: a small file that the decision loop rewrites, and the judgement over it.
+"""The runner's pulse: a small file that the decision loop rewrites. `vital_signs.py` judges over it.
 
-It is written by the loop that decides, not by a timer: a loop that hangs has no pulse.
+It is written by the loop that decides, not by a timer: a loop that hangs has no pulse. And it says how far the
+market data goes: a loop that turns over nothing is blind.
 """
 
 import json
@@ -19,6 +20,8 @@ SILENCE_MAX: Final = seconds(15)
 BEAT_EVERY: Final = seconds(0.5)
 """Real time between two writings; beats in between cost nothing."""
 
+NEVER: Final = Instant(0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
@@ -31,6 +34,10 @@ class Beat:
     real_time: Instant
     """The machine's time at the beat."""
     count: int
+    data_until: Instant = NEVER
+    """Market time up to which the market has been told; 0: not at all yet."""
+    data_due: Instant = NEVER
+    """The machine's time by which more of it has to come; 0: none is needed."""
 
 
 class Heart:
@@ -45,8 +52,8 @@ class Heart:
         self._phase = ""
         self._written_at = Instant(0)
 
-    def beat(self, phase: str, market_time: Instant) -> None:
-        """Say that the loop came round once more."""
+    def beat(self, phase: str, market_time: Instant, *, data_until: Instant = NEVER, data_due: Instant = NEVER) -> None:
+        """Say that the loop came round once more, and how the data clock stands (see `Beat`)."""
         self._count += 1
         now = wall_now()
         if phase == self._phase and 0 <= now - self._written_at < self._every:
@@ -58,6 +65,8 @@ class Heart:
             market_time=market_time,
             real_time=now,
             count=self._count,
+            data_until=data_until,
+            data_due=data_due,
         )
         # not synced to disk: a pulse from before a power cut is of no use
         write_atomically(self._path, json.dumps(asdict(beat)), durable=False)
@@ -79,14 +88,11 @@ def read_beat(control: Path) -> Beat | None:
             market_time=Instant(int(data["market_time"])),
             real_time=Instant(int(data["real_time"])),
             count=int(data["count"]),
+            data_until=Instant(int(data.get("data_until", 0))),
+            data_due=Instant(int(data.get("data_due", 0))),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def is_fresh(beat: Beat | None, now: Instant, silence_max: Duration = SILENCE_MAX) -> bool:
-    """Return whether `beat` is recent at the machine's time `now`. A beat from the future (clock set back) is."""
-    return beat is not None and now - beat.real_time <= silence_max
 
 
 def age_seconds(beat: Beat, now: Instant) -> float:

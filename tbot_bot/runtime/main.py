@@ -31,6 +31,7 @@ from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.runtime.bootstrap import market_day_of, screener_for, session_spec, simulated_brokers
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
+from tbot_bot.runtime.data_clock import DataClock
 from tbot_bot.runtime.earlier_today import earlier_today
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
@@ -135,6 +136,7 @@ class Runner:
         files = Files(None, self._log)
         projecting = self._project_into(files)
         heart = Heart(self._control, str(request.session))
+        data = DataClock(spec, clock)
         status = RunnerStatus(
             self._records,
             spec,
@@ -146,7 +148,7 @@ class Runner:
             records=self._records,
             journal=self._journal,
             brokers=simulated_brokers(bot, day, self._store),
-            observers=(files, status),
+            observers=(files, status, data),
             log=self._log,
             wall_clock=wall_now,
         )
@@ -157,7 +159,8 @@ class Runner:
         with session_of(place, spec, market, earlier=earlier, pacer=pacer, controls=controls) as (running, shell):
 
             def beat() -> None:
-                heart.beat(str(shell.engine.state.phase), shell.at)
+                due = data.due(ended=shell.ended)
+                heart.beat(str(shell.engine.state.phase), shell.at, data_until=data.until, data_due=due)
                 status.write(shell.broken)
 
             watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat))

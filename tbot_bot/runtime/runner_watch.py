@@ -1,4 +1,4 @@
-"""One session's runner: start it, watch its pulse, end it when it is silent, start it again.
+"""One session's runner: start it, watch its pulse, end it when it is silent or blind, start it again.
 
 A runner is a process group of its own and outlives us; one that runs already (after our own restart) is
 adopted: we cannot wait for it, but its lock, its pulse and the journal tell as much.
@@ -15,51 +15,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from tbot_bot.core.instants import Duration, Instant, seconds
-from tbot_bot.runtime.clock import wall_now
-from tbot_bot.runtime.heartbeat import SILENCE_MAX, Beat, age_seconds, is_fresh, read_beat
+from tbot_bot.runtime.clock import monotonic_seconds, wall_now
+from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.locks import RUNNER_LOCK, holder
 from tbot_bot.runtime.restart_policy import Crash, GiveUp, RestartPolicy, after_crash
 from tbot_bot.runtime.runner_arguments import RunnerExit
+from tbot_bot.runtime.vital_signs import Pulse, Signs, WatchLimits, complaint, judge, look
 
 _POLL_SECONDS: Final = 0.05
-STARTUP_MAX: Final = seconds(30)
 LOST: Final = 255
 """Exit status of an adopted runner that went without ending its session; the real one went to init."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchLimits:
-    """How patient we are, in real time."""
-
-    silence_max: Duration = SILENCE_MAX
-    startup_max: Duration = STARTUP_MAX
-    """From the start, or from when the runner before it let go of the lock, to the first beat."""
-    terminate_seconds: float = 5.0
-    """From SIGTERM to SIGKILL for a silent runner."""
-
-
-class Pulse(Enum):
-    """What we make of a runner that has not ended."""
-
-    FINE = "fine"
-    WAITING = "waiting"
-    """For the lock that the runner of the session before it holds."""
-    SILENT = "silent"
-
-
-def judge(
-    *, now: Instant, pid: int, alive_from: Instant, lock_holder: int | None, beat: Beat | None, limits: WatchLimits
-) -> Pulse:
-    """Return how the runner `pid` is at the machine's time `now`.
-
-    `alive_from` is when it was started, or when it was last seen waiting.
-    """
-    if beat is not None and beat.pid == pid:
-        return Pulse.FINE if is_fresh(beat, now, limits.silence_max) else Pulse.SILENT
-    if lock_holder is not None and lock_holder != pid:
-        return Pulse.WAITING
-    return Pulse.FINE if now - alive_from <= limits.startup_max else Pulse.SILENT
 
 
 class EndKind(Enum):
@@ -106,6 +71,21 @@ class RunnerWatch:
         self._limits = limits
         self._pid = 0
         self._stop_now = False
+        self._signs = Signs(looked_at=monotonic_seconds())
+        self._well = True
+
+    @property
+    def is_well(self) -> bool:
+        """Return whether nothing is wrong with the runner; one that is being ended is not well until the next is up."""
+        return self._well
+
+    @property
+    def words(self) -> str:
+        """Return where the runner stands, for people."""
+        last = self._signs.last
+        if not self._well:
+            return "in session: the runner is silent or blind, and is recovered"
+        return "in session: the runner starts" if last is None else f"{last.session}: {last.phase}"
 
     @property
     def pid(self) -> int:
@@ -173,29 +153,31 @@ class RunnerWatch:
         return await self._follow(pid, poll)
 
     async def _follow(self, pid: int, poll: Callable[[], int | None]) -> tuple[int, str]:
-        alive_from = wall_now()
+        self._signs = Signs(looked_at=monotonic_seconds())
+        whose = pid
         while (code := poll()) is None:
-            now = wall_now()
+            held_by = holder(self._control / RUNNER_LOCK)
             beat = read_beat(self._control)
-            pulse = judge(
-                now=now,
-                pid=pid,
-                alive_from=alive_from,
-                lock_holder=holder(self._control / RUNNER_LOCK),
-                beat=beat,
-                limits=self._limits,
-            )
-            if pulse is Pulse.SILENT:
-                heard = f"for {age_seconds(beat, now):.0f} s" if beat and beat.pid == pid else "since its start"
-                await self._end(pid, poll)
-                return LOST, f"runner {pid} was silent {heard} and was killed"
-            if pulse is Pulse.WAITING:
-                alive_from = now
+            own = beat is not None and beat.pid == pid
+            # a waiting runner lives as long as the one that it waits for
+            at_work = pid if own or held_by is None else held_by
+            if at_work != whose:
+                whose, self._signs = at_work, Signs(looked_at=monotonic_seconds())
+            heard = beat if beat is not None and beat.pid == whose else None
+            self._signs = look(self._signs, heard, now=wall_now(), monotonic=monotonic_seconds(), limits=self._limits)
+            pulse = judge(self._signs, self._limits)
+            self._well = pulse is Pulse.FINE
+            if not self._well and whose == pid:
+                why = complaint(self._signs, pulse)
+                await self._end(pid, poll, politely=pulse is Pulse.SILENT)
+                return LOST, f"runner {pid} {why} and was killed"
             await asyncio.sleep(_POLL_SECONDS)
         return code, f"runner {pid} ended with status {code}"
 
-    async def _end(self, pid: int, poll: Callable[[], int | None]) -> None:
-        for number, patience in ((signal.SIGTERM, self._limits.terminate_seconds), (signal.SIGKILL, 5.0)):
+    async def _end(self, pid: int, poll: Callable[[], int | None], *, politely: bool) -> None:
+        """End a runner. Not politely where SIGTERM would be obeyed: a blind one must not sell at prices of old."""
+        steps = ((signal.SIGTERM, self._limits.terminate_seconds), (signal.SIGKILL, 5.0))
+        for number, patience in steps if politely else steps[1:]:
             with suppress(ProcessLookupError, PermissionError):
                 # the runner leads a group of its own; whatever it started goes with it
                 os.killpg(pid, number)

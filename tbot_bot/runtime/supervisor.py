@@ -17,11 +17,11 @@ from structlog.typing import FilteringBoundLogger
 from tbot_bot.config.error_handler import ConfigError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.identity import SessionId, StrategyName
-from tbot_bot.core.instants import Instant, iso, to_datetime
+from tbot_bot.core.instants import Instant, iso, seconds, to_datetime
 from tbot_bot.journal.store import Journal
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_logger import BotState
-from tbot_bot.runtime.clock import RealClock, RunClock, market_before, wall_now
+from tbot_bot.runtime.clock import RealClock, RunClock, market_before, monotonic_seconds, wall_now
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
 from tbot_bot.runtime.day_choice import (
     PRESTART_COMPRESSED_SECONDS,
@@ -36,16 +36,19 @@ from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.restart_policy import RestartPolicy
 from tbot_bot.runtime.runner_arguments import RUNNER_MODULE, RunnerArguments
-from tbot_bot.runtime.runner_watch import EndKind, RunnerEnd, RunnerWatch, WatchLimits
+from tbot_bot.runtime.runner_watch import EndKind, RunnerEnd, RunnerWatch
 from tbot_bot.runtime.schedule import PlannedSession, late, schedule_rules
 from tbot_bot.runtime.sd_notify import SdNotify
 from tbot_bot.runtime.session_progress import progress_of
 from tbot_bot.runtime.supervisor_state import DayInHand, forget, save
 from tbot_bot.runtime.supervisor_voice import Console, Voice
+from tbot_bot.runtime.vital_signs import WatchLimits
 
 DONE: Final = 0
 FAILED: Final = 1
 KILLED: Final = 5
+OVERDUE_MAX: Final = seconds(30)
+"""Real time by which a session may be woken too late; beyond it systemd hears nothing more from us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class Workroom:
     console: Console | None
     out_today: Mapping[StrategyName, str]
     """Strategies whose own check objects, and why."""
+    limits: WatchLimits
 
 
 class Supervisor:
@@ -80,6 +84,9 @@ class Supervisor:
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
         self._systemd = SdNotify()
+        self._fed_at = 0.0
+        self._due: Instant | None = None
+        self._limits = room.limits
         self._watch: RunnerWatch | None = None
         self._stop = asyncio.Event()
         self._stop_reason = ""
@@ -167,7 +174,7 @@ class Supervisor:
             ended=lambda: progress_of(self._journal, session).ended_at is not None,
             note=lambda text: self._voice.tell(f"{session}: {text}"),
             policy=RestartPolicy(),
-            limits=WatchLimits(),
+            limits=self._limits,
         )
         beat = read_beat(self._control_path)
         own = adopted if beat is None or beat.session == str(session) else 0
@@ -186,7 +193,9 @@ class Supervisor:
         woken = asyncio.Event()
         job = self._scheduler.add_job(woken.set, "date", run_date=to_datetime(at))
         waits = [asyncio.create_task(event.wait()) for event in (woken, self._stop)]
+        self._due = at
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        self._due = None
         for wait in waits:
             wait.cancel()
         if self._scheduler.get_job(job.id) is not None:
@@ -251,15 +260,22 @@ class Supervisor:
 
     async def _tick(self) -> None:
         """Look at the flags, show how things are, and tell systemd that we are alive."""
-        fed_at = 0.0
         while True:
             self._look_at_flags()
-            self._systemd.status(self._voice.show(in_session=self._watch is not None))
-            now = asyncio.get_running_loop().time()
-            if self._systemd.watchdog_every and now - fed_at >= self._systemd.watchdog_every:
-                self._systemd.alive()
-                fed_at = now
+            words = self._voice.show(in_session=self._watch is not None)
+            self._systemd.status(words if self._watch is None else self._watch.words)
+            self._feed_watchdog()
             await asyncio.sleep(POLL_SECONDS)
+
+    def _feed_watchdog(self) -> None:
+        """Ping systemd as long as all is well: the runner's loop turns, its data moves, no session is overslept."""
+        overslept = self._due is not None and wall_now() - self._due > OVERDUE_MAX
+        if overslept or (self._watch is not None and not self._watch.is_well):
+            return
+        now = monotonic_seconds()
+        if self._systemd.watchdog_every and now - self._fed_at >= self._systemd.watchdog_every:
+            self._systemd.alive()
+            self._fed_at = now
 
     def _look_at_flags(self) -> None:
         for flag in (Flag.KILL, Flag.STOP):

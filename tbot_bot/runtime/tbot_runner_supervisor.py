@@ -25,13 +25,14 @@ from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
 from tbot_bot.runtime.supervisor_voice import Console
+from tbot_bot.runtime.vital_signs import WatchLimits
 
 BUILD_CHECK: Final = 3
 STATUS_BY_CODE: Final = {ConfigError.code: 2, AlreadyRunning.code: 4}
 
 
-def run_supervisor(request: RunRequest, console: Console | None = None) -> int:
-    """Supervise until stopped (or until the day is over) and return the exit status.
+def run_supervisor(request: RunRequest, console: Console | None = None, limits: WatchLimits | None = None) -> int:
+    """Supervise until stopped (or until the day is over) and return the exit status; `limits`: its patience.
 
     Raises:
         ConfigError: the settings cannot be used.
@@ -77,6 +78,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None) -> int:
             log=log,
             console=console,
             out_today=report.skipped,
+            limits=limits or WatchLimits(),
         )
         return asyncio.run(_run(room))
 

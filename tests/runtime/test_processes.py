@@ -3,11 +3,9 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -18,12 +16,12 @@ from tbot_bot.core.identity import SessionId, StrategyName
 from tbot_bot.core.instants import SECOND, Instant, seconds
 from tbot_bot.runtime.clock import CompressedClock, RealClock, market_before, wall_now
 from tbot_bot.runtime.control import ControlFolder, Flag
-from tbot_bot.runtime.heartbeat import Beat, Heart, is_fresh, read_beat
+from tbot_bot.runtime.heartbeat import Heart, read_beat
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock, holder
 from tbot_bot.runtime.restart_policy import Crash, GiveUp, Restart, RestartPolicy, after_crash
 from tbot_bot.runtime.runner_arguments import RunnerArguments
-from tbot_bot.runtime.runner_watch import EndKind, Pulse, RunnerWatch, WatchLimits, judge
-from tbot_bot.runtime.sd_notify import SdNotify
+from tbot_bot.runtime.runner_watch import EndKind, RunnerWatch
+from tbot_bot.runtime.vital_signs import WatchLimits
 
 
 def test_only_the_clock_reads_the_machines_time():
@@ -101,32 +99,14 @@ def test_old_flags_are_set_aside_but_a_kill_is_never_old(tmp_path):
     assert "by test" in control.killed()
 
 
-def test_a_heartbeat_is_read_back_and_grows_old(tmp_path):
-    Heart(tmp_path, "2025-09-02/open").beat("screen", Instant(5))
+def test_a_heartbeat_is_read_back(tmp_path):
+    Heart(tmp_path, "2025-09-02/open").beat("screen", Instant(5), data_until=Instant(6), data_due=Instant(7))
     beat = read_beat(tmp_path)
     assert beat is not None
     assert (beat.pid, beat.phase, beat.market_time) == (os.getpid(), "screen", 5)
-    assert is_fresh(beat, wall_now())
-    assert not is_fresh(beat, Instant(wall_now() + 16 * SECOND))
+    assert (beat.data_until, beat.data_due) == (6, 7)
     (tmp_path / "runner.json").write_text(json.dumps({"pid": "x"}))
     assert read_beat(tmp_path) is None
-
-
-def test_a_runner_is_judged_by_lock_and_pulse(tmp_path):
-    Heart(tmp_path, "s").beat("screen", Instant(5))
-    found = read_beat(tmp_path)
-    assert found is not None
-    beat = replace(found, pid=7, real_time=Instant(0))
-
-    def pulse(second: int, lock_holder: int | None, heard: Beat | None) -> Pulse:
-        now = Instant(second * SECOND)
-        return judge(now=now, pid=7, alive_from=Instant(0), lock_holder=lock_holder, beat=heard, limits=WatchLimits())
-
-    assert pulse(15, 7, beat) is Pulse.FINE
-    assert pulse(16, 7, beat) is Pulse.SILENT
-    assert pulse(39, 8, None) is Pulse.WAITING
-    assert pulse(30, None, None) is Pulse.FINE
-    assert pulse(31, None, None) is Pulse.SILENT
 
 
 def test_three_restarts_and_no_more():
@@ -199,17 +179,3 @@ async def test_a_running_runner_is_adopted(tmp_path):
         end = await watch.run(adopt=child.pid)
         assert end.kind is EndKind.DONE
     assert (tmp_path / "starts").read_text() == "x"
-
-
-def test_systemd_hears_us_over_a_real_socket(tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        notify = SdNotify(str(tmp_path / "notify"), 30.0)
-        notify.ready("two\nlines")
-        notify.status("two\nlines")
-        notify.alive()
-        notify.stopping("over")
-        heard = [systemd.recv(200).decode() for _ in range(3)]
-    assert heard == ["READY=1\nSTATUS=two lines", "WATCHDOG=1", "STOPPING=1\nSTATUS=over"]
-    assert notify.watchdog_every == 15.0
-    SdNotify("", 0).ready("nobody listens")
