@@ -4,7 +4,7 @@ import logging
 import logging.handlers
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,13 +14,12 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from tbot_bot.config.error_handler import MASK
 from tbot_bot.core.instants import Instant, iso, to_datetime
+from tbot_bot.reporting.log_rotation import BYTES_MAX, aside_name, is_expired
 from tbot_bot.reporting.report_router import OutputPaths
 
 _SECRET_NAME: Final = re.compile(
     r"secret|passw|token|api_?key|key_?id|private|credential|authorization|cookie|encryption_?key|dsn", re.IGNORECASE
 )
-_BYTES_MAX: Final = 10_000_000
-_ROTATED: Final = re.compile(r"\.(\d{8}T\d{6})(?:-\d+)?\.log$")
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -69,16 +68,12 @@ class RotatingLog(logging.Handler):
         last = datetime.fromtimestamp(present.st_mtime, UTC)
         if last.date() >= now.date() and present.st_size + coming <= self._bytes_max:
             return
-        stem, number = f"{self._path.stem}.{last:%Y%m%dT%H%M%S}", 0
-        aside = self._path.with_name(f"{stem}.log")
-        while aside.exists():
-            number += 1
-            aside = self._path.with_name(f"{stem}-{number}.log")
-        self._path.rename(aside)
+        with suppress(FileNotFoundError):  # what looks after all logs was faster
+            self._path.rename(aside_name(self._path, last))
         for old in self._path.parent.glob(f"{self._path.stem}.*.log"):
-            found = _ROTATED.search(old.name)
-            if found and datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) < now - self._retention:
-                old.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if is_expired(old, now, self._retention):
+                    old.unlink()
 
 
 @contextmanager
@@ -88,7 +83,7 @@ def process_log(
     now: Callable[[], Instant],
     *,
     retention_days: int = 7,
-    bytes_max: int = _BYTES_MAX,
+    bytes_max: int = BYTES_MAX,
 ) -> Iterator[FilteringBoundLogger]:
     """Give the log of `process` (such as `runner`) for the length of the block. `now` is the wall clock."""
     path = records.process_log(process)
