@@ -30,3 +30,14 @@ def credentials_folder() -> Path | None:
 def color_refused() -> bool:
     """Return whether the person wants no colours and no escape codes (`NO_COLOR`, see no-color.org)."""
     return bool(os.environ.get("NO_COLOR"))
+
+
+def runtime_folder() -> Path | None:
+    """Return the user's own folder for what ends with the login (`XDG_RUNTIME_DIR`); None: there is none."""
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(given) if given else None
+
+
+def editor() -> str:
+    """Return the command of the owner's editor (`VISUAL`, `EDITOR`), `vi` where nothing is said."""
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"

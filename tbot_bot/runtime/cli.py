@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
-from tbot_bot.runtime import cli_journal, cli_look, cli_records, cli_run, cli_screen
+from tbot_bot.runtime import cli_config, cli_control, cli_journal, cli_look, cli_records, cli_run, cli_screen
 from tbot_bot.runtime.cli_output import (
     DONE,
     FAILED,
@@ -31,6 +31,9 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("start", cli_run.start, example("tbot start --once")),
     ("stop", cli_run.stop, example('tbot stop --why "maintenance"')),
     ("kill", cli_run.kill, example('tbot kill --why "prices look wrong"')),
+    ("resume", cli_control.resume, example('tbot resume --why "the feed is sound again"')),
+    ("confirm", cli_control.confirm, example("tbot confirm", "tbot confirm 20250902-open-sim-AAA")),
+    ("decline", cli_control.decline, example('tbot decline 20250902-open-sim-AAA --why "earnings tonight"')),
     ("status", cli_look.status, example("tbot status --watch")),
     ("schedule", cli_look.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
     ("check", cli_look.check, example("tbot check --json")),
@@ -47,6 +50,15 @@ _JOURNAL: Final[tuple[tuple[str, Command, str], ...]] = (
         cli_journal.export,
         example("tbot journal export", "tbot journal export --day 2025-09-02 --out rows.jsonl"),
     ),
+)
+_CONFIG: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("show", cli_config.show, example("tbot config show", "tbot config show MAX_TRADES WEIGHTS --explain")),
+    ("check", cli_config.check, example("tbot config check --json")),
+    ("set", cli_config.set_values, example("tbot config set MAX_TRADES 2 WEIGHTS 0.6,0.4 --dry-run")),
+    ("edit", cli_config.edit, example('tbot config edit --why "smaller budget"')),
+    ("encrypt", cli_config.encrypt, example("tbot config encrypt --new-key")),
+    ("decrypt", cli_config.decrypt, example("tbot config decrypt")),
+    ("rotate", cli_config.rotate, example("tbot config rotate")),
 )
 _REPORT: Final[tuple[tuple[str, Command, str], ...]] = (
     ("day", cli_records.report_day, example("tbot report day 2025-09-02 --json")),
@@ -80,6 +92,7 @@ app: Final = _group(
     completion=True,
 )
 app.add_typer(_group("Look into the journal.", example("tbot journal tail --count 50"), _JOURNAL), name="journal")
+app.add_typer(_group("Look at the settings and change them.", example("tbot config show"), _CONFIG), name="config")
 app.add_typer(
     _group("Tell what a day came to, or many.", example("tbot report day 2025-09-02"), _REPORT), name="report"
 )
