@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -30,7 +31,7 @@ _SUGGESTIONS_MAX: Final = 50  # looking for near names is slow; a file of strang
 _FOREIGN_LINES_MAX: Final = 20
 """A file with more lines than this, none of them ours, is told in one line instead of in each."""
 _SWAPPED_MIN: Final = 3
-_NAME_IN_TEXT_MIN: Final = 6  # a shorter one may end a secret by chance
+_NAME_IN_TEXT_MIN: Final = 6  # a shorter one may end a base64 text by chance
 _UPPER_NAME: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 _ASSIGNED_IN_COMMENT: Final = re.compile(r"([A-Za-z0-9_]*[A-Z][A-Z0-9_]*) ?=")
 _MAY_PRECEDE: Final = frozenset(" \t#(\"'`[{<:,;/=-")
@@ -42,7 +43,10 @@ M = TypeVar("M", bound=SettingsGroup)
 class Source:
     """One file's assignments on their way into a model; problems are collected as they are met."""
 
-    def __init__(self, section: str, shown: str, parsed: Parsed, problems: list[ConfigProblem]) -> None:
+    def __init__(
+        self, section: str, shown: str, parsed: Parsed, problems: list[ConfigProblem], *, chosen_at: str = ""
+    ) -> None:
+        """Take what `parsed` says; `chosen_at` is where the file's name was set, if it is not the usual one."""
         self.shown = shown
         self.entries: dict[str, Entry] = {}
         self.broken: set[str] = {OLDER_NAMES.get(problem.variable, problem.variable) for problem in parsed.problems}
@@ -55,12 +59,13 @@ class Source:
         self._problems = problems
         self._strangers = 0
         self._meant: set[str] = set()
+        see = f"; see {chosen_at}" if chosen_at else ""
         foreign = self._foreign(parsed)
         if foreign is not None:
             self.unread = True
-            problems.append(foreign)
+            problems.append(replace(foreign, mend=foreign.mend + see))
             return
-        problems.extend(parsed.problems)
+        problems.extend(one if one.line else replace(one, mend=one.mend + see) for one in parsed.problems)
         if parsed.blank and section == BOT_FILE:  # `.env` may say nothing; how to trade, somebody has to mean
             mend = "restore it from a backup, or copy the template; a comment alone stands for all defaults"
             problems.append(ConfigProblem(file=shown, expected="settings; there is nothing in it", mend=mend))
@@ -80,6 +85,10 @@ class Source:
                 self._object(entry, f"only one of {name} and its older name", f"{where}delete one of the two")
                 continue
             self.entries[name] = entry
+
+    def chosen_at(self, name: str) -> str:
+        """Return where `name` was set to something else than its default, as `file:line (NAME)`; empty: nowhere."""
+        return _chosen(name, "", self._section, self)
 
     def build(self, model: type[M]) -> M:
         """Return the model; a variable that cannot be used is reported, and its default stands in for it."""
@@ -224,4 +233,5 @@ def _chosen(name: str, beside: str, section: str, source: Source) -> str:
 
 
 def _holds(value: str, name: str) -> bool:
-    return len(name) >= _NAME_IN_TEXT_MIN and f"{name}=" in value
+    _, found, after = value.partition(f"{name}=")
+    return bool(found) and (len(name) >= _NAME_IN_TEXT_MIN or after.strip("=") != "")

@@ -78,7 +78,8 @@ def load_settings(
         bot_text = _Text(env.env_bot_path.as_posix(), parse(draft.text, env.env_bot_path.as_posix()))
     else:
         bot_text = _read_bot(home, env, env_source, defaults_if_absent=defaults_if_absent)
-    bot_source = Source(BOT_FILE, bot_text.shown, bot_text.parsed, problems)
+    named_at = env_source.chosen_at("ENV_BOT_PATH")
+    bot_source = Source(BOT_FILE, bot_text.shown, bot_text.parsed, problems, chosen_at=named_at)
     bot_source.add([Entry(name, value.strip(" "), 0, OVERRIDE_SOURCE) for name, value in overrides.items()])
     bot = bot_source.build(BotSettings)
     broken = env_source.broken | bot_source.broken
