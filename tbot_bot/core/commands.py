@@ -248,7 +248,8 @@ class ExitDecided:
     at: Instant
     trade_id: str
     code: str
-    """`stop`, `trailing_stop`, `target`, `time`, `hard_exit`, `stop_request`, `kill`, `data_over`."""
+    """`stop`, `trailing_stop`, `target`, `time`, `hard_exit`, `stop_request`, `kill`, `data_over`,
+    `code_changed`."""
     reason: str
 
 

@@ -243,6 +243,17 @@ class MarketOver:
     at: Instant
 
 
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeTakenOver:
+    """Code that would have decided differently recovers the session: from here on it closes what other code opened."""
+
+    at: Instant
+    code_fingerprint: str
+    """Of the code that takes over."""
+    reason: str
+
+
 OrderEvent = (
     OrderAcknowledged
     | OrderFilled
@@ -268,4 +279,5 @@ Event = (
     | EntriesSuspended
     | EntriesResumed
     | MarketOver
+    | CodeTakenOver
 )

@@ -14,15 +14,17 @@ from typing import Final
 from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.codec import CodecError, loads
+from tbot_bot.core.commands import Decided
 from tbot_bot.core.events import BarsClosed
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
-from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.chain import Kind, Row
 from tbot_bot.journal.store import JournalReader
 from tbot_bot.journal.tape import TapeReader, tape_path
 
 BarsMaker = Callable[[Instant, tuple[Bar, ...], bool], object]
 _VERIFY: Final = "Run `tbot journal verify`, then restore the last good backup."
+_VERSION: Final = "If a newer version wrote it, start that version again; else run `tbot journal verify`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +116,25 @@ def _decode(payload: str, number: int, session: SessionId) -> object:
     try:
         return loads(payload)
     except CodecError as error:
-        raise JournalError(f"input {number} cannot be read: {error}", where=str(session), mend=_VERIFY) from error
+        raise JournalError(f"input {number} cannot be read: {error}", where=str(session), mend=_VERSION) from error
+
+
+def decided_in(row: Row) -> Decided | None:
+    """Return the answer that a row of kind `command` holds; None where it is none.
+
+    Raises:
+        JournalError: it cannot be read, as where a newer version wrote it.
+    """
+    try:
+        found = loads(row.payload)
+    except CodecError as error:
+        what = f"row {row.seq} cannot be read: {error}"
+        raise JournalError(what, where=row.session, mend=_VERSION) from error
+    return found if isinstance(found, Decided) else None
 
 
 def _bars_closed(at: Instant, bars: tuple[Bar, ...], backfill: bool) -> BarsClosed:  # noqa: FBT001 - a factory
     return BarsClosed(at=at, bars=bars, backfill=backfill)
 
 
-__all__ = ["BarsMaker", "SessionRecord", "read_session"]
+__all__ = ["BarsMaker", "SessionRecord", "decided_in", "read_session"]

@@ -46,7 +46,7 @@ def remarked(remark: Remark) -> Fact:
             return Fact(timestamp=remark.at, level=_I, event="note", text=remark.text)
 
 
-def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901 - one case for each kind of input
+def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - one case for each kind of input
     """Return the facts in one input; none for bars, which are on the tape."""
     match event:
         case events.BarsClosed():
@@ -87,6 +87,9 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901 - one case 
             return (Fact(timestamp=event.at, level=_Q, event="entries_suspended", text=event.reason),)
         case events.EntriesResumed():
             return (Fact(timestamp=event.at, level=_Q, event="entries_resumed"),)
+        case events.CodeTakenOver():
+            code = event.code_fingerprint[:12]
+            return (Fact(timestamp=event.at, level=_Q, event="code_taken_over", code=code, text=event.reason),)
         case events.MarketOver():
             return (Fact(timestamp=event.at, level=_I, event="market_over"),)
         case _:

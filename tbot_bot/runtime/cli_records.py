@@ -31,7 +31,8 @@ def replay(day: Day, *, mode: Books = Mode.PAPER, as_json: Json = False) -> int:
         return DONE if report.identical else FAILED
     for found in report.sessions:
         ending = f"differs: {found.difference}" if found.difference else "identical"
-        typer.echo(f"{found.session}: {found.inputs} inputs, {found.answers} answers, {ending}")
+        before = f" ({found.followed} from before the code changed: followed, not compared)" if found.followed else ""
+        typer.echo(f"{found.session}: {found.inputs} inputs{before}, {found.answers} answers, {ending}")
     return DONE if report.identical else FAILED
 
 

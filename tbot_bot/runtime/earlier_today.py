@@ -3,13 +3,13 @@
 from datetime import date
 from decimal import Decimal
 
-from tbot_bot.core.codec import loads
-from tbot_bot.core.commands import Decided, TradeApproved, TradeOpened, TradeRecord
+from tbot_bot.core.commands import TradeApproved, TradeOpened, TradeRecord
 from tbot_bot.core.events import EarlierToday
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO
 from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.session_log import decided_in
 from tbot_bot.journal.store import JournalReader
 
 
@@ -26,10 +26,8 @@ def earlier_today(journal: JournalReader, session: SessionId, at: Instant) -> Ea
         if other.run != session.run or other == session:
             continue
         for row in journal.rows(session=name, kind=Kind.COMMAND):
-            decided = loads(row.payload)
-            if not isinstance(decided, Decided):
-                continue
-            for output in decided.outputs:
+            decided = decided_in(row)
+            for output in () if decided is None else decided.outputs:
                 match output:
                     case TradeApproved():
                         traded[output.symbol] = None

@@ -19,12 +19,14 @@ from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.config.error_handler import ConfigError, TbotError
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
+from tbot_bot.core.commands import RaiseAlert
 from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import Duration
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.files import JournalWriteFailed
+from tbot_bot.journal.started import ProcessStarted
 from tbot_bot.journal.store import Entry, Journal
-from tbot_bot.reporting.noted import ErrorRaised
+from tbot_bot.reporting.noted import ErrorRaised, Noted
 from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.projector import Projector
 from tbot_bot.reporting.report_router import OutputPaths, records_for
@@ -50,9 +52,16 @@ from tbot_bot.runtime.session_setup import (
     session_of,
 )
 from tbot_bot.trading.spec import SessionSpec
+from tbot_bot.runtime.shell import SessionShell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+class CodeReplaced(TbotError):
+    """The code on disk is not the supervisor's: no session begins on it. One that is under way is closed instead."""
+
+    code = "CODE_REPLACED"
+
+
     """Run one session and return the exit status."""
     request = RunnerArguments.parse(argv)
     try:
@@ -60,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AlreadyRunning as error:
         sys.stderr.write(f"error: {error}\n")
         return RunnerExit.LOCKED
-    except ConfigError as error:
+    except (ConfigError, CodeReplaced) as error:
         sys.stderr.write(f"error: {error}\n")
         return RunnerExit.CONFIGURATION
     except TbotError as error:
@@ -77,12 +86,6 @@ async def _run(request: RunnerArguments) -> int:
     records = records_for(
         request.home, Mode.LIVE, test_mode=settings.bot.test_mode, force_paper_export=settings.bot.force_paper_export
     )
-    if request.expects_fingerprint and request.expects_fingerprint != code_fingerprint():
-        raise TbotError(
-            "this runner's code is not the supervisor's",
-            where=str(request.session),
-            mend="Restart the supervisor after an upgrade.",
-        )
     with ExitStack() as stack:
         lock = Lock(control / RUNNER_LOCK)
         parent = os.getppid()
@@ -133,6 +136,10 @@ class Runner:
         day = market_day_of(request.session.day, data=request.data, vix=request.vix, seed=request.seed)
         known = journaled_spec(self._journal, self._records, request.session)
         spec = known or self._new_spec(Duration(day.span))
+        replaced = request.expects_fingerprint not in {"", code_fingerprint()}
+        if replaced and known is None:
+            mend = "Restart the supervisor after an upgrade; tools/sync_project.sh never changes code in place."
+            raise CodeReplaced("this runner's code is not the supervisor's", where=str(request.session), mend=mend)
         files = Files(None, self._log)
         projecting = self._project_into(files)
         heart = Heart(self._control, str(request.session))
@@ -170,8 +177,9 @@ class Runner:
                     shell.begin()
                     await running.run()
                 else:
-                    inputs, owed = replay_into(shell, place, request.session)
-                    self._log.info("recovered", inputs=inputs, owed=owed, at=shell.at)
+                    await self._recover(shell, place)
+                    if replaced:
+                        controls.stop(by="runner", why="the code was replaced in place: closing what is open")
                     await running.resume()
             finally:
                 watcher.cancel()
@@ -182,6 +190,29 @@ class Runner:
 
     def _project_into(self, files: Files) -> asyncio.Task[Projector]:
         """Read the journal's past into the files for people, beside the session: it must not wait for years of rows."""
+    async def _recover(self, shell: SessionShell, place: Workplace) -> None:
+        """Replay the journal, and leave in it which code did so and whether it decides the same."""
+        session = self._request.session
+        found = replay_into(shell, place, session)
+        self._log.info("recovered", inputs=found.inputs, owed=len(found.owed), at=shell.at, code=code_fingerprint())
+        begun_by = shell.engine.spec.code_fingerprint
+        started = ProcessStarted(
+            at=wall_now(),
+            process="runner",
+            version=__version__,
+            code_fingerprint=code_fingerprint(),
+            settings_fingerprint=settings_fingerprint(settings_lines(self._settings)),
+        )
+        rows = [Entry.of(started, kind=Kind.START, at=shell.at, recorded_at=started.at, session=str(session))]
+        if begun_by != started.code_fingerprint:
+            ending = "decides differently and closes it" if found.taken_over else "decides the same and goes on"
+            text = f"begun by code {begun_by[:12]}, recovered by code {started.code_fingerprint[:12]}, which {ending}"
+            self._log.warning("code_changed", text=text, difference=found.taken_over)
+            noted = Noted(at=shell.at, text=text)
+            rows.append(Entry.of(noted, kind=Kind.NOTE, at=shell.at, recorded_at=started.at, session=str(session)))
+        self._journal.append(rows)
+        await shell.carry_out(output for output in found.owed if isinstance(output, RaiseAlert))
+
         head, bot = self._journal.head().seq, self._settings.bot
         projecting = asyncio.create_task(asyncio.to_thread(projector_from_file, bot, self._records, head))
 

@@ -12,9 +12,9 @@ from tbot_bot.core.events import (
     OrderRejected,
     OrderReplaced,
 )
-from tbot_bot.core.identity import StrategyName
+from tbot_bot.core.identity import Leg, StrategyName
 from tbot_bot.core.instants import Instant
-from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus, Fill
+from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus, Fill, OrderRequest
 from tbot_bot.core.protocols import Broker
 from tbot_bot.trading.orders_bot import Order, OrderState
 from tbot_bot.trading.session_state import SessionState, TradeState
@@ -101,12 +101,22 @@ def _ask_again(state: SessionState, order: Order, remote: BrokerOrder) -> Sequen
 async def _send_again(state: SessionState, broker: Broker, order: Order) -> tuple[Sequence[Event], Sequence[Output]]:
     request = order.request
     if request.replaces is None:
+        if _given_up(state, request):
+            reason = "it never reached the broker, and the trade is being left"
+            return [OrderRejected(at=state.at, client_order_id=request.client_order_id, reason=reason)], []
         return [], [SubmitOrder(order=request)]
     replaced = await broker.order_by_client_id(request.replaces)
     if replaced is not None and replaced.status.open:
         return [], [ReplaceOrder(order=request)]
     reason = f"{request.replaces}, whose place it should take, no longer rests"
     return [OrderRejected(at=state.at, client_order_id=request.client_order_id, reason=reason)], []
+
+
+def _given_up(state: SessionState, request: OrderRequest) -> bool:
+    """Return whether nobody wants this order any more: an entry or a stop of a trade that is being left."""
+    trade = state.trades[request.trade_id]
+    leg = next(leg for leg, order_id in trade.order_ids if order_id == request.client_order_id)
+    return bool(trade.exit_code) and leg is not Leg.EXIT
 
 
 def _successor(state: SessionState, order_id: str) -> str:

@@ -6,15 +6,14 @@ from datetime import date
 from pathlib import Path
 
 from tbot_bot.config.error_handler import JournalError
-from tbot_bot.core.codec import dumps, loads, record
+from tbot_bot.core.codec import loads, record
 from tbot_bot.core.commands import Decided
 from tbot_bot.core.events import Event
 from tbot_bot.core.identity import Mode, SessionId
-from tbot_bot.core.instants import iso
 from tbot_bot.journal.session_log import SessionRecord, read_session
 from tbot_bot.journal.store import JournalReader, open_reader
 from tbot_bot.reporting.report_router import records_for
-from tbot_bot.trading.engine import Engine
+from tbot_bot.runtime.recovery import difference_at, repeat
 from tbot_bot.trading.spec import SessionSpec
 
 
@@ -29,6 +28,8 @@ class SessionReplay:
     """Inputs that the journal holds an answer to."""
     difference: str
     """The first difference in words; empty where every answer is identical."""
+    followed: int = 0
+    """Inputs from before other code took the session over: followed, not compared."""
 
 
 @record
@@ -77,8 +78,23 @@ def _replay(journal: JournalReader, folder: Path, session: SessionId) -> Session
     spec = loads(record_.spec_payload) if record_.spec_payload else None
     if not isinstance(spec, SessionSpec):
         raise JournalError(f"session {session} has no readable specification", where=str(journal.path))
-    inputs, difference = _first_difference(Engine(spec), record_, _answers(record_))
-    return SessionReplay(session=str(session), inputs=inputs, answers=len(record_.commands), difference=difference)
+    told: list[tuple[int, Event]] = []
+    for number, event in record_.inputs:
+        if not isinstance(event, Event):
+            words = f"input {number} is a {type(event).__name__}, which is no event"
+            return SessionReplay(
+                session=str(session), inputs=len(told), answers=len(record_.commands), difference=words
+            )
+        told.append((number, event))
+    found = repeat(spec, told, _answers(record_))
+    new = difference_at(*told[-1], None, found.owed) if found.owed else ""
+    return SessionReplay(
+        session=str(session),
+        inputs=found.inputs,
+        answers=len(record_.commands),
+        difference=found.difference or new,
+        followed=found.followed,
+    )
 
 
 def _answers(record_: SessionRecord) -> Mapping[int, Decided]:
@@ -88,27 +104,3 @@ def _answers(record_: SessionRecord) -> Mapping[int, Decided]:
         for decided in decideds
         if isinstance(decided, Decided)
     }
-
-
-def _first_difference(engine: Engine, record_: SessionRecord, answers: Mapping[int, Decided]) -> tuple[int, str]:
-    """Return how many inputs were fed, and the first difference in words ("" if there is none)."""
-    count = 0
-    for number, event in record_.inputs:
-        if not isinstance(event, Event):
-            return count, f"input {number} is a {type(event).__name__}, which is no event"
-        outputs = tuple(engine.handle(event))
-        count = number
-        known = answers.get(number)
-        if known is None:
-            if outputs:
-                return (
-                    count,
-                    f"input {number} at {iso(event.at)}: journal says nothing, replay says {dumps(outputs[0])}",
-                )
-            continue
-        for place in range(max(len(outputs), len(known.outputs))):
-            then = dumps(known.outputs[place]) if place < len(known.outputs) else "nothing"
-            now = dumps(outputs[place]) if place < len(outputs) else "nothing"
-            if then != now:
-                return count, f"input {number} at {iso(event.at)}: journal says {then}, replay says {now}"
-    return count, ""

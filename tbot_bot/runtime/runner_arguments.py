@@ -41,7 +41,7 @@ class RunnerArguments:
     """Test mode is forced, and built-in settings stand in for absent files."""
     overrides: tuple[tuple[str, str], ...] = ()
     expects_fingerprint: str = ""
-    """Of code and settings as the supervisor sees them; another one refuses to trade."""
+    """Of code and settings as the supervisor sees them; another one begins no session."""
 
     @property
     def clock(self) -> RunClock:

@@ -11,7 +11,7 @@ from tbot_bot.broker.broker_api import BrokerRouter
 from tbot_bot.broker.broker_sim import SimulatedBroker
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import JournalError
-from tbot_bot.core.codec import loads
+from tbot_bot.core.codec import CodecError, loads
 from tbot_bot.core.commands import Decided, RaiseAlert
 from tbot_bot.core.events import BarsClosed, EarlierToday, Event
 from tbot_bot.core.identity import SessionId
@@ -25,9 +25,11 @@ from tbot_bot.reporting.facts import Item, Level, LogFormat
 from tbot_bot.reporting.projector import Projector, rebuild
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
+from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.hands import SessionHands
+from tbot_bot.runtime.recovery import other_code
 from tbot_bot.runtime.session_run import Controls, Pacer, SessionRun
-from tbot_bot.runtime.shell import Observer, SessionShell
+from tbot_bot.runtime.shell import Observer, Recovered, SessionShell
 from tbot_bot.trading.spec import SessionSpec
 
 
@@ -143,7 +145,7 @@ def _let_go(tape: TapeWriter) -> None:
         tape.close()
 
 
-def journaled_spec(journal: Journal, folder_of_tapes: OutputPaths, session: SessionId) -> SessionSpec | None:
+def journaled_spec(journal: JournalReader, folder_of_tapes: OutputPaths, session: SessionId) -> SessionSpec | None:
     """Return what the journal says `session` was made of; None where it never began.
 
     Raises:
@@ -154,20 +156,27 @@ def journaled_spec(journal: Journal, folder_of_tapes: OutputPaths, session: Sess
     payload = read_session(journal, folder_of_tapes.journal_folder, session).spec_payload
     if not payload:
         return None
-    spec = loads(payload)
+    try:
+        spec = loads(payload)
+    except CodecError as error:
+        raise JournalError(
+            f"the first row of {session} cannot be read: {error}",
+            where=str(journal.path),
+            mend="Another version wrote it: start that version again until the session is over.",
+        ) from error
     if not isinstance(spec, SessionSpec):
         raise JournalError(f"the first row of {session} holds a {type(spec).__name__}", where=str(journal.path))
     return spec
 
 
-def replay_into(shell: SessionShell, place: Workplace, session: SessionId) -> tuple[int, int]:
-    """Feed the journal of `session` to the fresh engine in `shell`; return the numbers of inputs and owed answers.
+def replay_into(shell: SessionShell, place: Workplace, session: SessionId) -> Recovered:
+    """Feed the journal of `session` to the fresh engine in `shell`.
 
     What is owed stays with the shell until it is asked to carry it out.
 
     Raises:
         JournalError: the record has a hole or cannot be read.
-        LogicError: the engine decides differently from what the journal holds.
+        LogicError: the engine decides differently from what the journal holds, by the same code.
     """
     record = read_session(place.journal, place.records.journal_folder, session)
     answers = {
@@ -177,5 +186,5 @@ def replay_into(shell: SessionShell, place: Workplace, session: SessionId) -> tu
         if isinstance(decided, Decided)
     }
     inputs = ((number, event) for number, event in record.inputs if isinstance(event, Event))
-    found = shell.replay(inputs, answers)
-    return found.inputs, len(found.owed)
+    others = other_code(place.journal, shell.engine.spec, code_fingerprint())
+    return shell.replay(inputs, answers, others)

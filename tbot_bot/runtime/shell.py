@@ -8,16 +8,16 @@ perhaps not done for reconciliation.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tbot_bot.config.error_handler import LogicError
-from tbot_bot.core.codec import dumps
 from tbot_bot.core.commands import Decided, Output, SubmitOrder
 from tbot_bot.core.events import (
     AnswerLost,
     BarsClosed,
     CancelRejected,
+    CodeTakenOver,
     ControlKind,
     ControlReceived,
     Event,
@@ -29,11 +29,15 @@ from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.journal.tape import TapeWriter
+from tbot_bot.runtime.fingerprint import code_fingerprint
+from tbot_bot.runtime.recovery import follow, repeat
 from tbot_bot.trading.engine import Engine
 from tbot_bot.trading.spec import SessionSpec
 
 FLUSH_INPUTS: Final = 64
 """Journaled inputs that may wait for company before they are committed on their own."""
+_REASON_MAX: Final = 600
+"""Characters of the first difference that go into the journal and the alert."""
 
 
 class Hands(Protocol):
@@ -66,7 +70,9 @@ class Recovered:
 
     inputs: int
     owed: tuple[Output, ...]
-    """Answers to inputs whose journaling was cut off: they have never been carried out."""
+    """Answers whose journaling was cut off, or that are new: they have never been carried out."""
+    taken_over: str = ""
+    """Why this code closes the session instead of going on with it; empty where it decides as the journal does."""
 
 
 class SessionShell:
@@ -150,36 +156,59 @@ class SessionShell:
         if self._pending and not self.broken:
             self._commit([])
 
-    def replay(self, inputs: Iterable[tuple[int, Event]], decided: Mapping[int, Decided]) -> Recovered:
+    def replay(
+        self, inputs: Iterable[tuple[int, Event]], decided: Mapping[int, Decided], others: str = ""
+    ) -> Recovered:
         """Feed a session's journal to the fresh engine.
 
+        `others` is the fingerprint of another code that has decided in this session (empty: there is none). Only
+        where there is one may the engine decide differently: then this code takes the session over to close it.
+
         Raises:
-            LogicError: the engine decides differently from what the journal holds.
+            LogicError: the engine decides differently from what the journal holds, by the same code.
         """
-        owed: list[Output] = []
+        told = tuple(inputs)
+        found = repeat(self.engine.spec, told, decided)
+        if found.difference and not others:
+            raise LogicError(
+                f"input {found.inputs} gave other decisions than the journal holds",
+                where=self.session,
+                mend="The journal has changed since: see tbot replay.",
+            )
+        self._tell_again(told, decided)
+        owed = found.owed
+        if found.difference:
+            self.engine.state = follow(self.engine.spec, told, decided).state
+            owed = self._take_over(found.difference, others)
+        else:
+            self.engine = found.engine
+            if owed:
+                self._record(told[-1][1], owed)
+        return Recovered(inputs=len(told), owed=owed, taken_over=found.difference)
+
+    def _tell_again(self, told: Sequence[tuple[int, Event]], decided: Mapping[int, Decided]) -> None:
+        """Tell the past to observers that cannot read it in the journal."""
         everyone = self._observers
         self._observers = tuple(observer for observer in everyone if not observer.has_read_journal)
         for observer in self._observers:
             observer.session(self.engine.spec)
-        for number, event in inputs:
-            outputs = tuple(self.engine.handle(event))
+        for number, event in told:
             self._number = number
             self._look_on(event)
-            known = decided.get(number)
-            if known is None and outputs:
-                following, self._observers = self._observers, everyone
-                owed += self._record(event, outputs)
-                self._observers = following
-            elif known is not None and dumps(replace(known, outputs=outputs)) != dumps(known):
-                raise LogicError(
-                    f"input {number} gave other decisions than the journal holds",
-                    where=self.session,
-                    mend="The journal or the program has changed since: see tbot replay.",
-                )
-            elif known is not None:
-                self._announce(known)
+            if number in decided:
+                self._announce(decided[number])
         self._observers = everyone
-        return Recovered(inputs=self._number, owed=tuple(owed))
+
+    def _take_over(self, difference: str, others: str) -> tuple[Output, ...]:
+        """Journal that this code closes what other code opened, and return what that asks for."""
+        own = code_fingerprint()
+        reason = f"code {own[:12]} recovers what code {others[:12]} began and decides differently: {difference}"
+        event = CodeTakenOver(at=self.at, code_fingerprint=own, reason=reason[:_REASON_MAX])
+        self._number += 1
+        self._note_input(event)
+        outputs = tuple(self.engine.handle(event))
+        self._look_on(event)
+        return self._record(event, outputs)
 
     def _decide(self, event: Event) -> tuple[Output, ...]:
         self._number += 1

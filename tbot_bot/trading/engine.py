@@ -17,7 +17,6 @@ from tbot_bot.core.commands import (
     ReadVix,
     SessionEnded,
     Severity,
-    SharesFixed,
     SignalRaised,
     WatchSymbols,
 )
@@ -26,6 +25,7 @@ from tbot_bot.core.events import (
     AnswerLost,
     BarsClosed,
     CancelRejected,
+    CodeTakenOver,
     ControlKind,
     ControlReceived,
     EarlierToday,
@@ -50,13 +50,15 @@ from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
-from tbot_bot.trading import allocation, entries, exit_desk, order_events, phases
+from tbot_bot.trading import entries, exit_desk, order_events, phases
 from tbot_bot.trading.closing import close_the_books, halt_at_daily_loss
 from tbot_bot.trading.instrument_choice import inverse_etf
+from tbot_bot.trading.live_candidates import fix_shares
 from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
 from tbot_bot.trading.signal_filters import ask_filters, vix_answer
 from tbot_bot.trading.spec import SessionSpec
 from tbot_bot.trading.symbol_states import SymbolStates
+from tbot_bot.trading.takeover import CODE_CHANGED
 from tbot_bot.trading.watching import watch_trades
 
 _NOT_NOW = frozenset({FilterName.ADX, FilterName.BOLLINGER_CONFLUENCE})
@@ -84,6 +86,7 @@ class Engine:
             EntriesSuspended: self._on_suspended,
             EntriesResumed: self._on_resumed,
             MarketOver: self._on_market_over,
+            CodeTakenOver: self._on_taken_over,
         }
         for kind in (
             OrderAcknowledged,
@@ -307,6 +310,18 @@ class Engine:
         close_the_books(self.state)
         self._end("the market is over")
 
+    def _on_taken_over(self, event: CodeTakenOver) -> None:
+        """Close what other code opened; what the journal says was rebuilt by `takeover.Follower` before."""
+        state = self.state
+        title = f"{self.spec.session} is closed out by other code"
+        state.emit(RaiseAlert(severity=Severity.CRITICAL, title=title, text=event.reason))
+        if state.phase is not Phase.CLOSE_OUT:
+            phases.stop(state, self._enter, CODE_CHANGED, event.reason)
+            return
+        self._close_out()
+        for trade in state.active_trades():
+            exit_desk.pursue(state, trade)
+
     def _leave_halted_brokers(self) -> None:
         for broker, reason in tuple(self.state.halted.items()):  # a loss may halt another one on the way
             for trade in self.state.active_trades():
@@ -319,43 +334,13 @@ class Engine:
             case Phase.ANALYSIS if self.spec.strategy is StrategyName.CLOSE:
                 self.state.emit(ReadVix(at=self.state.at))
             case Phase.BREAKOUT:
-                self._fix_shares()
+                if not fix_shares(self.state, self.symbols):
+                    why = "no live candidate when the entry window opened"
+                    phases.stop(self.state, self._enter, "no_candidates", why)
             case Phase.CLOSE_OUT:
                 self._close_out()
             case _:
                 pass
-
-    def _fix_shares(self) -> None:
-        state, limits = self.state, self.spec.limits
-        live = [
-            symbol
-            for symbol in state.candidates
-            if symbol in self.symbols
-            and state.last_seen.get(symbol, 0) > self.spec.windows.start
-            and self.symbols.is_live(symbol)
-            and symbol not in state.traded_earlier
-        ]
-        slots = limits.max_open_positions - state.earlier_open_trades
-        for broker in self.spec.brokers:
-            account = state.accounts.get(broker.name)
-            if account is None:
-                continue
-            fractions = allocation.shares(
-                len(live), self.spec.allocation.max_trades, slots, self.spec.allocation.weights
-            )
-            state.shares[broker.name] = fractions
-            state.emit(
-                SharesFixed(
-                    at=state.at,
-                    broker=broker.name,
-                    float_equity=account.equity,
-                    budget=state.budgets[broker.name],
-                    live_candidates=len(live),
-                    shares=fractions,
-                )
-            )
-        if not any(state.shares.values()):
-            phases.stop(state, self._enter, "no_candidates", "no live candidate when the entry window opened")
 
     def _close_out(self) -> None:
         state = self.state

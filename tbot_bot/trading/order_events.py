@@ -23,7 +23,7 @@ from tbot_bot.trading.order_desk import set_state
 from tbot_bot.trading.orders_bot import Order, Trigger, apply_fill, bust
 from tbot_bot.trading.session_state import SessionState, Trade, TradeState
 
-_TRIGGERS: Final[Mapping[type, Trigger]] = {
+TRIGGERS: Final[Mapping[type, Trigger]] = {
     OrderAcknowledged: Trigger.ACKNOWLEDGED,
     OrderCancelled: Trigger.CANCELLED,
     OrderReplaced: Trigger.REPLACED,
@@ -93,7 +93,7 @@ def _on_status(
     | OrderExpired
     | AnswerLost,
 ) -> None:
-    order = set_state(state, event.client_order_id, _TRIGGERS[type(event)])
+    order = set_state(state, event.client_order_id, TRIGGERS[type(event)])
     if order is None:
         return
     if isinstance(event, OrderReplaced):
