@@ -1,5 +1,6 @@
 """Names that are derived, never drawn: the same journal gives the same ids on any machine."""
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -9,6 +10,11 @@ from tbot_bot.core.codec import record
 
 CLIENT_ORDER_ID_MAX: Final = 48
 """Characters; below every supported broker's limit (Alpaca 128, IBKR orderRef 60)."""
+
+
+_TRADE_ID: Final = re.compile(
+    r"(?P<day>[0-9]{8})-(?P<strategy>open|mid|close)-(?:r(?P<run>[1-9][0-9]{0,8})-)?(?P<broker>[^-\s]+)-(?P<symbol>\S+)"
+)
 
 
 class Mode(StrEnum):
@@ -68,6 +74,20 @@ def trade_id(session: SessionId, broker: str, symbol: str) -> str:
     """Return the id of the one trade that `session` may make in `symbol` (the underlying) at `broker`."""
     again = f"r{session.run}-" if session.run > 1 else ""
     return f"{session.day:%Y%m%d}-{session.strategy}-{again}{broker}-{symbol}"
+
+
+def session_of_trade(trade: str) -> SessionId | None:
+    """Return the session that `trade_id` put into `trade`; None where it is no such id."""
+    found = _TRADE_ID.fullmatch(trade)
+    if found is None:
+        return None
+    day, strategy, run = found["day"], found["strategy"], found["run"]
+    try:
+        return SessionId(
+            day=date(int(day[:4]), int(day[4:6]), int(day[6:])), strategy=StrategyName(strategy), run=int(run or 1)
+        )
+    except ValueError:  # a thirteenth month
+        return None
 
 
 def client_order_id(trade: str, leg: Leg, attempt: int) -> str:

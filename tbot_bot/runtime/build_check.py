@@ -36,7 +36,7 @@ from tbot_bot.journal.files import require_sqlite
 from tbot_bot.journal.store import open_reader
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.clock import monotonic_seconds, wall_now
-from tbot_bot.runtime.control import KILLED_FILE, ControlFolder, Flag
+from tbot_bot.runtime.control import ControlFolder, Flag
 
 KILL_SWITCH: Final = "kill switch"
 """Name of the check whose failure has an exit status of its own."""
@@ -111,7 +111,7 @@ def build_check(home: Path, settings: Settings) -> BuildCheckReport:
         _clock(),
         _calendar(),
         _journal(home, settings.bot),
-        _kill_switch(home, control),
+        _kill_switch(control),
     )
     return BuildCheckReport(checks=(*checks, *asked.checks()))
 
@@ -263,16 +263,15 @@ def _journal(home: Path, bot: BotSettings) -> Check:
     return Check(name=name, passed=True, detail=f"{head.seq} rows, head {head.hash.hex()[:12]}")
 
 
-def _kill_switch(home: Path, control: Path) -> Check:
+def _kill_switch(control: Path) -> Check:
     folder = ControlFolder(control)
-    shown = _below(home, control)
     why, request = folder.killed(), folder.peek(Flag.KILL)
     if why:
-        mend = f"Find out what happened, then remove {shown}/{KILLED_FILE}."
+        mend = "Find out what happened, then run tbot resume --why TEXT."
         return Check(name=KILL_SWITCH, passed=False, detail=f"engaged {why}", mend=mend)
     if request is not None:
         detail = f"asked for by {request.by}: {request.why or 'no reason given'}"
-        mend = f"Find out what happened, then remove {shown}/{Flag.KILL.file_name}."
+        mend = "Find out what happened, then run tbot resume --why TEXT."
         return Check(name=KILL_SWITCH, passed=False, detail=detail, mend=mend)
     return Check(name=KILL_SWITCH, passed=True, detail="not engaged")
 

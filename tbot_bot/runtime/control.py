@@ -19,7 +19,7 @@ POLL_SECONDS: Final = 0.25
 """How often flags are looked for; the spec asks for two seconds at most."""
 DONE: Final = "done"
 KILLED_FILE: Final = "killed.json"
-_BYTES_MAX: Final = 4096
+BYTES_MAX: Final = 4096
 """Nobody's reason is longer; a huge file is not read."""
 
 
@@ -94,7 +94,7 @@ class ControlFolder:
         return tuple(stale)
 
     def latch(self, *, by: str, why: str) -> None:
-        """Engage the kill switch: it stays engaged over restarts until `killed.json` is removed."""
+        """Engage the kill switch: it stays engaged over restarts until `tbot resume`."""
         text = json.dumps({"by": by, "why": why, "at": iso(wall_now())})
         write_atomically(self.folder / KILLED_FILE, text)
 
@@ -110,26 +110,39 @@ class ControlFolder:
         return self.folder / flag.file_name
 
     def _set_aside(self, flag: Flag, prefix: str) -> None:
-        done = self.folder / DONE
-        done.mkdir(parents=True, exist_ok=True)
-        stamp = iso(wall_now()).replace(":", "").replace("-", "")
-        try:
-            self._path(flag).replace(done / f"{stamp}_{prefix}{flag.file_name}")
-        except FileNotFoundError:
-            return  # the person took it back
-        sync_folder(done)
+        set_aside(self.folder, self._path(flag), prefix)
+
+
+def file_stamp(at: Instant) -> str:
+    """Return `at` as file names carry it: sorted by name is sorted by time."""
+    return iso(at).replace(":", "").replace("-", "")
+
+
+def set_aside(control: Path, path: Path, prefix: str = "") -> None:
+    """Move `path` to the folder of what has been obeyed, with a time stamp; nothing where a person took it back.
+
+    Raises:
+        OSError: it could not be moved.
+    """
+    done = control / DONE
+    done.mkdir(parents=True, exist_ok=True)
+    try:
+        path.replace(done / f"{file_stamp(wall_now())}_{prefix}{path.name}")
+    except FileNotFoundError:
+        return
+    sync_folder(done)
 
 
 def _read(path: Path) -> tuple[str, str]:
     try:
         with path.open("rb") as file:
-            raw = file.read(_BYTES_MAX + 1)
+            raw = file.read(BYTES_MAX + 1)
     except OSError as error:
         return "unknown", f"unreadable flag: {error.strerror}"
     if not raw.strip():
         return "unknown", ""
-    if len(raw) > _BYTES_MAX:
-        return "unknown", f"unreadable flag: more than {_BYTES_MAX} bytes"
+    if len(raw) > BYTES_MAX:
+        return "unknown", f"unreadable flag: more than {BYTES_MAX} bytes"
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -34,6 +34,7 @@ from tbot_bot.runtime.bootstrap import market_day_of, screener_for, session_spec
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
 from tbot_bot.runtime.data_clock import DataClock
+from tbot_bot.runtime.decisions import DecisionDesk
 from tbot_bot.runtime.earlier_today import earlier_today
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
@@ -160,6 +161,7 @@ class Runner:
             wall_clock=wall_now,
         )
         controls = Controls([])
+        desk = DecisionDesk(self._control, request.session, controls.ask, self._log)
         market = EmbeddedMarket(day, screener_for(self._settings, spec))
         pacer = ClockPacer(clock)
         earlier = earlier_today(self._journal, request.session, spec.windows.screen_at)
@@ -170,7 +172,7 @@ class Runner:
                 heart.beat(str(shell.engine.state.phase), shell.at, data_until=data.until, data_due=due)
                 status.write(shell.broken)
 
-            watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat))
+            watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat, desk))
             on_signals(asyncio.get_running_loop(), controls)
             try:
                 if known is None:
@@ -253,8 +255,8 @@ class Runner:
         return VenueStore(folder / f"{broker}_{self._records.mode}.sqlite3")
 
 
-async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], None]) -> None:
-    """Look for stop and kill flags and show the pulse, on the loop that decides: if that hangs, so does the pulse."""
+async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], None], desk: DecisionDesk) -> None:
+    """Look for flags and answers and show the pulse, on the loop that decides: if that hangs, so does the pulse."""
     told: set[Flag] = set()
     while True:
         beat()
@@ -263,6 +265,7 @@ async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], No
             if request is not None:
                 told.add(flag)
                 controls.stop(by=request.by, why=request.why or flag.file_name, kill=flag is Flag.KILL)
+        desk.look()
         await asyncio.sleep(POLL_SECONDS)
 
 

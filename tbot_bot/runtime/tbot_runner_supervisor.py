@@ -89,7 +89,7 @@ def _why_not(folder: ControlFolder, console: Console | None) -> int | None:
     killed = folder.killed()
     if not killed:
         return None
-    _complain(console, f"the kill switch is engaged {killed}; remove control/killed.json to trade again")
+    _complain(console, f"the kill switch is engaged {killed}; `tbot resume --why TEXT` lets it trade again")
     return KILLED
 
 

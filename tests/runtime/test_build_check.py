@@ -264,12 +264,12 @@ def test_an_engaged_kill_switch(settings):
     ControlFolder(settings.home / "control").latch(by="anna", why="the market is mad")
     check = failed(settings)
     assert (check.name, check.detail) == (subject.KILL_SWITCH, "engaged by anna: the market is mad")
-    assert "remove control/killed.json" in check.mend
+    assert "run tbot resume --why TEXT" in check.mend
 
 
 def test_a_kill_that_nobody_has_taken_yet(settings):
     ControlFolder(settings.home / "control").write(Flag.KILL, by="anna")
-    assert "remove control/control_kill.txt" in failed(settings).mend
+    assert "run tbot resume --why TEXT" in failed(settings).mend
 
 
 def test_settings_that_cannot_be_used(tmp_path):
