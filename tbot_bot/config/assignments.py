@@ -214,6 +214,7 @@ def located(objection: Objection, env: Source, bot: Source) -> ConfigProblem:
         value=_VARIABLES[section][name].kind.shown(entry.value) if entry else None,
         expected=objection.expected,
         mend="; see ".join([objection.mend, *([", ".join(see)] if see else [])]),
+        on_record=objection.missing,
     )
 
 

@@ -1,7 +1,7 @@
 """`.env_bot` on disk: plain, sealed, or in the middle of a change of keys; which of them counts, and what it says."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -104,17 +104,19 @@ def open_sealed(files: BotFiles, key: SealingKey | None) -> BotText:
         shown, sealed = files.next_shown, following
         warnings = (f"a change of keys was cut off: {shown} counts, until `tbot config rotate --finish`",)
     if isinstance(sealed, ConfigProblem):
-        return BotText(shown=shown, problems=(sealed if os.path.lexists(files.sealed) else _absent(shown),))
+        there = os.path.lexists(files.sealed)
+        return BotText(shown=shown, problems=(replace(sealed, on_record=True) if there else _absent(shown),))
     if key is None:
         named = f" (the one whose id is {_id(sealed)})" if _id(sealed) else ""
-        problem = ConfigProblem(file=shown, expected=f"the key that opens it{named}", mend=f"put it in {KEY_PLACES}")
+        expected, mend = f"the key that opens it{named}", f"put it in {KEY_PLACES}"
+        problem = ConfigProblem(file=shown, expected=expected, mend=mend, on_record=True)
         return BotText(shown=shown, problems=(problem,))
     try:
         return BotText(shown=shown, data=unseal(sealed, key), warnings=warnings)
     except SealBroken as error:
         expected = f"settings sealed with the key at hand; {error.what}"
         mend = "restore the file from a backup, or the key that it names"
-        return BotText(shown=shown, problems=(ConfigProblem(file=shown, expected=expected, mend=mend),))
+        return BotText(shown=shown, problems=(ConfigProblem(file=shown, expected=expected, mend=mend, on_record=True),))
 
 
 def _plain(files: BotFiles, *, may_be_absent: bool) -> BotText:
@@ -136,7 +138,7 @@ def _following(files: BotFiles, key: SealingKey | None) -> bytes | None:
 
 def _absent(shown: str) -> ConfigProblem:
     mend = "`tbot config encrypt` makes it from a plaintext; restore a lost one from a backup, and the key it names"
-    return ConfigProblem(file=shown, expected="this file to exist", mend=mend)
+    return ConfigProblem(file=shown, expected="this file to exist", mend=mend, on_record=True)
 
 
 def _id(sealed: bytes) -> str:

@@ -27,6 +27,8 @@ class Objection:
     variables: tuple[str, ...]
     expected: str
     mend: str
+    missing: bool = False
+    """Whether the first of `variables` has to be there and is not."""
 
 
 Check = Callable[[EnvSettings, BotSettings], Iterator[Objection]]
@@ -106,6 +108,7 @@ def capital(_env: EnvSettings, bot: BotSettings) -> Iterator[Objection]:
             variables=("TOTAL_CAPITAL", "TEST_MODE"),
             expected="this variable, because TEST_MODE is false",
             mend="add TOTAL_CAPITAL=what the firm has, in dollars",
+            missing=True,
         )
 
 
@@ -150,6 +153,7 @@ def _missing(name: str, involved: tuple[str, ...], user: str) -> Objection:
         variables=(name, *involved),
         expected=f"a credential, because {user} is enabled",
         mend="fill it in, or disable the broker",
+        missing=True,
     )
 
 

@@ -103,6 +103,8 @@ class ConfigProblem:
     """The text as written; None where there is none."""
     expected: str
     mend: str = ""
+    on_record: bool = False
+    """Whether a start that fails on it is recorded: a seal that does not open, a variable that is missing."""
 
     def __str__(self) -> str:
         """Return the problem as one line: `file:line: VARIABLE='value': expected ...; mend`."""

@@ -19,6 +19,7 @@ from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.build_check import build_check, check_line
 from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.config_failure import record_failure
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
@@ -39,7 +40,12 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         AlreadyRunning: another supervisor holds the lock.
         TbotError: the start is not possible for another reason; it says which.
     """
-    settings = _settings_of(request)
+    try:
+        settings = _settings_of(request)
+    except ConfigError as error:
+        if why_not := record_failure(request.home, error):
+            _complain(console, f"the failed start is not on record: {why_not}")
+        raise
     _refuse_what_is_not_built(settings)
     bot = settings.bot
     control = request.home / settings.env.control_dir

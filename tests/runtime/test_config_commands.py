@@ -246,6 +246,38 @@ def test_without_memory_backed_storage_nothing_is_decrypted_to_a_disk(tmp_path, 
 # --- production
 
 
+@pytest.mark.parametrize(
+    ("env", "bot", "said"),
+    [
+        (f"ENCRYPTION_KEY={SealingKey(bytes(32)).text}\n", "", "tampered or wrong key"),
+        ("", "", f"the key that opens it (the one whose id is {KEY.id})"),
+        (f"ENCRYPTION_KEY={KEY.text}\n", "TEST_MODE=false\n", "a credential, because Alpaca in paper mode is enabled"),
+    ],
+)
+def test_a_start_without_key_or_credential_is_on_record(home, capsys, env, bot, said):
+    (home / ".env").write_text(env)
+    (home / ".env_bot").unlink()
+    (home / ".env_bot.enc").write_bytes(seal(bot.encode(), KEY))
+
+    assert main(["run", "--once"]) == 2
+
+    records = OutputPaths(home=home, mode=Mode.PAPER)
+    lines = [json.loads(line) for line in records.unresolved_log.read_text().splitlines()]
+    assert said in capsys.readouterr().err
+    assert any(said in line["text"] for line in lines)
+    assert {line["error_class"] for line in lines} == {"ConfigError"}
+    assert main(["journal", "verify"]) == 0
+    assert not list(home.rglob("*_live*"))
+
+
+def test_a_typing_error_leaves_no_record(home):
+    (home / ".env_bot").write_text("MAX_TRADES=0\n")
+
+    assert main(["run", "--once"]) == 2
+
+    assert sorted(path.name for path in home.iterdir()) == [".env", ".env_bot"]
+
+
 def files_holding(mark: bytes, folders: list[Path]) -> Iterator[Path]:
     for folder in folders:
         for path in folder.rglob("*"):
