@@ -33,6 +33,7 @@ from tbot_bot.runtime.day_choice import (
 )
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.heartbeat import read_beat
+from tbot_bot.runtime.housekeeping import Housekeeping
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.restart_policy import RestartPolicy
 from tbot_bot.runtime.runner_arguments import RUNNER_MODULE, RunnerArguments
@@ -40,6 +41,7 @@ from tbot_bot.runtime.runner_watch import EndKind, RunnerEnd, RunnerWatch
 from tbot_bot.runtime.schedule import PlannedSession, late, schedule_rules
 from tbot_bot.runtime.sd_notify import SdNotify
 from tbot_bot.runtime.session_progress import progress_of
+from tbot_bot.runtime.supervisor_facts import Outcome
 from tbot_bot.runtime.supervisor_state import DayInHand, forget, save
 from tbot_bot.runtime.supervisor_voice import Console, Voice
 from tbot_bot.runtime.vital_signs import WatchLimits
@@ -83,6 +85,10 @@ class Supervisor:
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
+        self._house = Housekeeping(
+            bot=room.settings.bot, records=room.records, control=self._control_path, log=room.log, tell=self._voice.tell
+        )
+        self._book = self._house.book
         self._systemd = SdNotify()
         self._fed_at = 0.0
         self._due: Instant | None = None
@@ -103,6 +109,7 @@ class Supervisor:
             )
         self._on_signals()
         self._scheduler.start()
+        self._house.start(self._scheduler)
         hand, adopted, words = take_up(self._request, self._settings.bot, self._journal, self._control_path)
         save(self._control_path, hand)
         if words:
@@ -120,6 +127,7 @@ class Supervisor:
         finally:
             ticker.cancel()
             self._scheduler.shutdown(wait=False)
+            self._house.close()
             self._obey_flags()
             reason = self._stop_reason or "the day is over"
             self._systemd.stopping(reason)
@@ -132,6 +140,7 @@ class Supervisor:
         plan = plan_of(self._settings.bot, hand)
         if plan.closed:
             self._voice.tell(f"{plan.day.isoformat()} has no sessions: {plan.closed}")
+        self._book.day_begins(plan, hand.clock)
         free_at = Instant(0)
         for planned in plan.sessions:
             session = SessionId(day=hand.day, strategy=planned.strategy, run=hand.run)
@@ -140,6 +149,7 @@ class Supervisor:
             reason = planned.skipped or self._out_today.get(planned.strategy, "")
             if reason:
                 self._voice.skip(session, planned, reason)
+                self._book.session_over(planned.strategy, Outcome.SKIPPED)
                 continue
             done = progress_of(self._journal, session).ended_at
             if done is None:
@@ -148,6 +158,8 @@ class Supervisor:
                 await self._session(hand, session, planned, adopted)
                 adopted = 0
                 done = progress_of(self._journal, session).ended_at
+            if done is not None:
+                self._book.session_over(planned.strategy, Outcome.DONE)
             free_at = done or free_at
         if not self._stop.is_set():
             forget(self._control_path)
@@ -156,23 +168,26 @@ class Supervisor:
 
     async def _session(self, hand: DayInHand, session: SessionId, planned: PlannedSession, adopted: int) -> None:
         clock = hand.clock
+        self._book.clock_set(clock)
         begun = progress_of(self._journal, session).begun
         if not adopted:
             too_late = "" if begun else late(schedule_rules(self._settings.bot), planned, clock.now())
             if too_late:
                 self._voice.skip(session, planned, too_late)
+                self._book.session_over(planned.strategy, Outcome.MISSED)
                 return
             self._voice.idle(f"{session} is due at {iso(planned.windows.start)}")
             await self._wake_for(planned, clock)
             if self._stop.is_set():
                 return
         self._reload_settings()
+        self._book.session_begins(planned.strategy)
         self._watch = RunnerWatch(
             command=self._command(hand, session),
             control=self._control_path,
             output=self._records.process_logs / "runner.out",
             ended=lambda: progress_of(self._journal, session).ended_at is not None,
-            note=lambda text: self._voice.tell(f"{session}: {text}"),
+            note=lambda text: self._restarted(session, text),
             policy=RestartPolicy(),
             limits=self._limits,
         )
@@ -182,6 +197,10 @@ class Supervisor:
         self._voice.show(in_session=True)  # the runner's last word, before our own takes its place
         self._watch = None
         self._take_note(session, end)
+
+    def _restarted(self, session: SessionId, text: str) -> None:
+        self._book.runner_restarted()
+        self._voice.tell(f"{session}: {text}")
 
     async def _wake_for(self, planned: PlannedSession, clock: RunClock) -> None:
         """Sleep until the session's runner has to be started; the calendar decides, the scheduler wakes."""
@@ -223,10 +242,12 @@ class Supervisor:
             case EndKind.KILLED:
                 self._kill(end.detail or "the kill switch ended the session")
             case EndKind.GAVE_UP:
+                self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail)
                 self._control.latch(by="supervisor", why=end.detail)
                 self._kill(end.detail)
             case _:
+                self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail or str(end.kind.value))
                 self._failed = True
 
@@ -265,6 +286,7 @@ class Supervisor:
             words = self._voice.show(in_session=self._watch is not None)
             self._systemd.status(words if self._watch is None else self._watch.words)
             self._feed_watchdog()
+            self._book.loop_turned()
             await asyncio.sleep(POLL_SECONDS)
 
     def _feed_watchdog(self) -> None:
@@ -275,6 +297,7 @@ class Supervisor:
         now = monotonic_seconds()
         if self._systemd.watchdog_every and now - self._fed_at >= self._systemd.watchdog_every:
             self._systemd.alive()
+            self._book.watchdog_fed()
             self._fed_at = now
 
     def _look_at_flags(self) -> None:

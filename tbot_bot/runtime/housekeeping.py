@@ -1,0 +1,117 @@
+"""What a supervisor does beside supervising: rotates the logs, watches the disk, serves metrics where asked.
+
+Nothing here is critical: what fails is told and journaled, and trading goes on.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from apscheduler.schedulers.base import BaseScheduler
+from structlog.typing import FilteringBoundLogger
+
+from tbot_bot.config.env_bot import BotSettings
+from tbot_bot.config.error_handler import TbotError
+from tbot_bot.reporting.log_rotation import rotate_logs
+from tbot_bot.reporting.report_router import OutputPaths
+from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.fingerprint import code_fingerprint
+from tbot_bot.runtime.supervisor_facts import FactBook
+
+if TYPE_CHECKING:
+    from tbot_bot.runtime.metrics_server import MetricsServer
+
+FREE_BYTES_LOW: Final = 1_000_000_000
+"""Below this a person is told; a start needs `build_check.FREE_BYTES_MIN`."""
+DISK_EVERY_MINUTES: Final = 15
+_MEGABYTE: Final = 1_000_000
+
+
+class Housekeeping:
+    """The supervisor's jobs; all methods belong to its loop."""
+
+    def __init__(
+        self,
+        *,
+        bot: BotSettings,
+        records: OutputPaths,
+        control: Path,
+        log: FilteringBoundLogger,
+        tell: Callable[[str], None],
+    ) -> None:
+        """`tell` reaches people and the journal."""
+        self._bot, self._records, self._control = bot, records, control
+        self._log, self._tell = log, tell
+        self._metrics: MetricsServer | None = None
+        self._disk_was_low = False
+        self._complaint = ""
+        self.book: Final = FactBook()
+
+    def start(self, scheduler: BaseScheduler) -> None:
+        """Serve the metrics, and have the jobs done now and in time."""
+        self._serve()
+        scheduler.add_job(self.rotate)
+        scheduler.add_job(self.rotate, "cron", hour=0, minute=5)
+        scheduler.add_job(self.look_at_disk)
+        scheduler.add_job(self.look_at_disk, "interval", minutes=DISK_EVERY_MINUTES)
+
+    def close(self) -> None:
+        """Serve no longer."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+
+    async def rotate(self) -> None:
+        """Bring the logs in order; a failure is told once, as long as it stays the same."""
+        logs = self._records.process_logs.parent
+        done = await asyncio.to_thread(rotate_logs, logs, wall_now(), retention_days=self._bot.log_retention_days)
+        complaint = "; ".join(done.failures)
+        if not complaint:
+            self.book.logs_rotated()
+        elif complaint != self._complaint:
+            self._tell(f"logs could not be rotated: {complaint}. Look at the rights and the room in {logs}")
+        self._complaint = complaint
+        self._log.info("logs_rotated", turned=done.turned, packed=done.packed, removed=done.removed)
+
+    async def look_at_disk(self) -> None:
+        """Tell when the disk gets low, and when it has room again."""
+        try:
+            free = shutil.disk_usage(self._records.home).free
+        except OSError as error:
+            self._log.error("disk_unknown", error=str(error))
+            return
+        low = free < FREE_BYTES_LOW
+        if low is not self._disk_was_low:
+            has, wanted = f"{free // _MEGABYTE} MB free", f"{FREE_BYTES_LOW // _MEGABYTE} MB"
+            self._tell(
+                f"the disk is low: {has}, less than {wanted}. Make room: a full disk stops all entries"
+                if low
+                else f"the disk has room again: {has}"
+            )
+        self._disk_was_low = low
+
+    def _serve(self) -> None:
+        if not self._bot.metrics_port:
+            return
+        # with the libraries it needs: only for those who asked
+        from tbot_bot.runtime.metrics import MetricSources  # noqa: PLC0415
+        from tbot_bot.runtime.metrics_server import ADDRESS, MetricsServer  # noqa: PLC0415
+
+        sources = MetricSources(
+            home=self._records.home,
+            control=self._control,
+            records=self._records,
+            book=self.book,
+            code=code_fingerprint(),
+        )
+        try:
+            self._metrics = MetricsServer.open(
+                self._bot.metrics_port, sources, lambda text: self._log.error("metrics", error=text)
+            )
+        except TbotError as error:
+            self._log.error("metrics", error=str(error))
+            self._tell(str(error))
+            return
+        self._log.info("metrics", address=f"{ADDRESS}:{self._metrics.port}")
