@@ -22,6 +22,11 @@ def monotonic_seconds() -> float:
     return time.monotonic()
 
 
+def monotonic_now() -> Duration:
+    """Return the same in nanoseconds. It stands still while the machine is suspended (Linux, macOS)."""
+    return Duration(time.monotonic_ns())
+
+
 class RealClock:
     """Market time is the machine's time."""
 

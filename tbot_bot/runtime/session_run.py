@@ -3,16 +3,29 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from tbot_bot.broker.broker_sim import SimulatedBroker
 from tbot_bot.core.errors import BrokerUnavailable
-from tbot_bot.core.events import AccountsRead, BarsClosed, EarlierToday, Event, MarketOver, ScreenCompleted
-from tbot_bot.core.instants import Instant
+from tbot_bot.core.events import (
+    AccountsRead,
+    BarsClosed,
+    EarlierToday,
+    EntriesResumed,
+    EntriesSuspended,
+    Event,
+    MarketOver,
+    ScreenCompleted,
+)
+from tbot_bot.core.instants import SECOND, Duration, Instant, later
 from tbot_bot.core.protocols import Clock
+from tbot_bot.runtime.clock_watch import SUSPENDS_ABOVE, ClockJump, ClockWatch
 from tbot_bot.runtime.embedded_market import EmbeddedMarket, Step
 from tbot_bot.runtime.reconcile import missed_fills, settle_order, unanswered
 from tbot_bot.runtime.shell import SessionShell, stop_event
+
+_COMPARE_SECONDS: Final = 0.5
+"""Longest uninterrupted sleep: the wall clock may be set while we sleep, and then market time has moved too."""
 
 
 class Pacer(Protocol):
@@ -23,7 +36,11 @@ class Pacer(Protocol):
         ...
 
     async def wait_until(self, at: Instant) -> None:
-        """Return when the market may be told up to `at`."""
+        """Return when the market may be told up to `at`, or as soon as the clock has jumped."""
+        ...
+
+    def interruption(self) -> str:
+        """Return the jump of the clock that may have left a hole in what was told, once; empty where there was none."""
         ...
 
 
@@ -38,21 +55,45 @@ class FullSpeed:
         """Let other tasks have a turn."""
         await asyncio.sleep(0)
 
+    def interruption(self) -> str:
+        """Return nothing: there is no clock."""
+        return ""
+
 
 class ClockPacer:
     """Market time as a clock tells it: real, or compressed in test mode."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Follow `clock`."""
-        self._clock = clock
+    def __init__(
+        self, clock: Clock, watch: ClockWatch | None = None, noticed: Callable[[ClockJump], None] = lambda _: None
+    ) -> None:
+        """Follow `clock`; `noticed` hears of each jump of the machine's clock that `watch` sees."""
+        self._clock, self._watch, self._noticed = clock, watch or ClockWatch(), noticed
+        self._interruption = ""
 
     def now(self) -> Instant | None:
         """Return the clock's market time."""
         return self._clock.now()
 
     async def wait_until(self, at: Instant) -> None:
-        """Return when the clock has reached `at`."""
-        await self._clock.sleep_until(at)
+        """Return when the clock has reached `at`, or has jumped; both clocks are compared at least every second."""
+        while (left := Duration(at - self._clock.now())) > 0 and not self._has_jumped():  # noqa: ASYNC110 - time
+            await asyncio.sleep(min(self._clock.real_seconds(left), _COMPARE_SECONDS))
+        await asyncio.sleep(0)
+
+    def interruption(self) -> str:
+        """Return the last jump that was more than a few seconds of market time, once."""
+        self._has_jumped()
+        found, self._interruption = self._interruption, ""
+        return found
+
+    def _has_jumped(self) -> bool:
+        jump = self._watch.look()
+        if jump is None:
+            return False
+        self._noticed(jump)
+        if abs(jump.by) > self._clock.real_seconds(SUSPENDS_ABOVE) * SECOND:
+            self._interruption = str(jump)
+        return True
 
 
 @dataclass(slots=True)
@@ -98,6 +139,11 @@ class SessionRun:
         self._earlier, self._pacer, self._controls = earlier, pacer, controls
         self._each_step = each_step
         self._spec = shell.engine.spec
+        self._telling = False
+        self._suspended = False
+        """Whether a jump of the clock has stopped entries."""
+        self._caught_up = Instant(0)
+        """Market time up to which the bars have been told late, after a jump."""
 
     async def run(self) -> None:
         """Screen, then tell the market step by step until the session is over."""
@@ -124,6 +170,8 @@ class SessionRun:
         else:
             await self._backfill(at)
             await self._shell.carry_out(unanswered(state))
+        if state.suspended:  # it died over a jump of the clock; now everything has been told
+            await self._shell.take(EntriesResumed(at=self._shell.at))
         await self._tell(at)
 
     async def _backfill(self, at: Instant) -> None:
@@ -150,17 +198,17 @@ class SessionRun:
         await self._shell.take(ScreenCompleted(at=at, source="embedded", verdicts=verdicts))
 
     async def _tell(self, since: Instant) -> None:
-        for step in self._market.steps(since):
-            await self._take_controls()
-            if self._shell.ended:
-                return
+        """Tell the market from the step that is under way at `since`."""
+        self._telling = True
+        for step in self._market.steps(later(since, 1 - self._market.day.span)):
+            if not await self._reached(step, step.start):
+                continue
             if step.start > self._shell.at:  # the bell: a boundary of its own, which no bar has ended at
-                if not await self._until(step.start):
-                    return
                 await self._shell.take(BarsClosed(at=step.start, bars=()))
-            if not await self._until(step.end):
-                return
-            await self._venues(step)
+            await self._open_venues(step)
+            if not await self._reached(step, step.end):
+                continue
+            await self._range_venues(step)
             await self._shell.take(self._market.closed(step))
             await self._settle(every=False)
             if self._each_step is not None:
@@ -169,11 +217,21 @@ class SessionRun:
         if not self._shell.ended:
             await self._shell.take(MarketOver(at=max(self._shell.at, self._spec.windows.market_close)))
 
-    async def _venues(self, step: Step) -> None:
-        """Let the venues trade the step: its opening price, what answers to that, then the rest of the bar."""
+    async def _reached(self, step: Step, at: Instant) -> bool:
+        """Wait for `at` and return whether `step` is still to be told: not after the end, nor what was caught up on."""
+        return step.end > self._caught_up and await self._until(at) and step.end > self._caught_up
+
+    async def _open_venues(self, step: Step) -> None:
+        """Let the venues trade the opening prices as the step begins: what is sent during it comes after them."""
         for broker in self._brokers.values():
             broker.step_open(step.start, step.bars)
             await self._take_all(broker)
+
+    async def _range_venues(self, step: Step) -> None:
+        """Let the venues trade the rest of the step, and what answers to that."""
+        for broker in self._brokers.values():
+            if step.end <= (broker.last_step or 0):
+                continue  # the session before this one, which still held something, has come further
             while broker.step_range(step.end, step.bars):
                 await self._take_all(broker)
 
@@ -187,9 +245,11 @@ class SessionRun:
         for broker in self._brokers.values():
             since = broker.last_step or self._spec.windows.bell  # without an order yet the store has no clock
             for step in self._market.steps(since):
-                if step.end > at:
+                if step.start >= at:
                     break
                 broker.step_open(step.start, step.bars)
+                if step.end > at:
+                    break
                 broker.step_range(step.end, step.bars)
             await self._take_known(broker)
 
@@ -224,8 +284,18 @@ class SessionRun:
     async def _until(self, at: Instant) -> bool:
         """Wait until the market may be told up to `at` and return whether the session goes on.
 
-        Requests are taken while it waits: at real speed the next bar is a minute away.
+        Requests are taken while it waits: at real speed the next bar is a minute away. So are jumps of the clock.
         """
+        while not self._shell.ended:
+            # set back: nothing is told before the clock is where the engine is
+            await self._wait(min(at, self._shell.at) if self._suspended else at)
+            await self._mind_the_clock()
+            now = self._pacer.now()
+            if now is None or now >= at:
+                break
+        return not self._shell.ended
+
+    async def _wait(self, at: Instant) -> None:
         reached = asyncio.ensure_future(self._pacer.wait_until(at))
         try:
             while not reached.done() and not self._shell.ended:
@@ -235,9 +305,29 @@ class SessionRun:
                 await self._take_controls()
             if reached.done():
                 reached.result()  # the clock's own troubles, if any
-            return not self._shell.ended
         finally:
             reached.cancel()
+
+    async def _mind_the_clock(self) -> None:
+        """Stop entries when the clock has jumped, and let them go on when what was missed has been told late.
+
+        Market time never goes back: where the clock was set back, that is when it has come to where the engine is.
+        """
+        why = self._pacer.interruption()
+        if why and self._telling:
+            self._suspended = True
+            await self._shell.take(EntriesSuspended(at=self._shell.at, reason=why))
+        now = self._pacer.now()
+        if not self._suspended or now is None or now < self._shell.at:
+            return
+        self._caught_up = now
+        await self._catch_up_venues(now)
+        await self._settle(every=True)
+        await self._backfill(now)
+        if self._shell.at < now:  # nothing was missed; but time has passed, and who watches our data has to hear of it
+            await self._shell.take(BarsClosed(at=now, bars=()))
+        self._suspended = False
+        await self._shell.take(EntriesResumed(at=max(now, self._shell.at)))
 
     async def _take_controls(self) -> None:
         for make in self._controls.take():
