@@ -52,17 +52,17 @@ from tbot_bot.runtime.session_setup import (
     replay_into,
     session_of,
 )
-from tbot_bot.trading.spec import SessionSpec
 from tbot_bot.runtime.shell import SessionShell
+from tbot_bot.trading.spec import SessionSpec
 
 
-def main(argv: Sequence[str] | None = None) -> int:
 class CodeReplaced(TbotError):
     """The code on disk is not the supervisor's: no session begins on it. One that is under way is closed instead."""
 
     code = "CODE_REPLACED"
 
 
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one session and return the exit status."""
     request = RunnerArguments.parse(argv)
     try:
@@ -136,11 +136,11 @@ class Runner:
         clock = request.clock
         day = market_day_of(request.session.day, data=request.data, vix=request.vix, seed=request.seed)
         known = journaled_spec(self._journal, self._records, request.session)
-        spec = known or self._new_spec(Duration(day.span))
         replaced = request.expects_fingerprint not in {"", code_fingerprint()}
         if replaced and known is None:
             mend = "Restart the supervisor after an upgrade; tools/sync_project.sh never changes code in place."
             raise CodeReplaced("this runner's code is not the supervisor's", where=str(request.session), mend=mend)
+        spec = known or self._new_spec(Duration(day.span))
         files = Files(None, self._log)
         projecting = self._project_into(files)
         heart = Heart(self._control, str(request.session))
@@ -190,8 +190,6 @@ class Runner:
                 heart.stop()
             return RunnerExit.KILLED if shell.engine.state.stop_code == "kill" else RunnerExit.DONE
 
-    def _project_into(self, files: Files) -> asyncio.Task[Projector]:
-        """Read the journal's past into the files for people, beside the session: it must not wait for years of rows."""
     async def _recover(self, shell: SessionShell, place: Workplace) -> None:
         """Replay the journal, and leave in it which code did so and whether it decides the same."""
         session = self._request.session
@@ -215,6 +213,8 @@ class Runner:
         self._journal.append(rows)
         await shell.carry_out(output for output in found.owed if isinstance(output, RaiseAlert))
 
+    def _project_into(self, files: Files) -> asyncio.Task[Projector]:
+        """Read the journal's past into the files for people, beside the session: it must not wait for years of rows."""
         head, bot = self._journal.head().seq, self._settings.bot
         projecting = asyncio.create_task(asyncio.to_thread(projector_from_file, bot, self._records, head))
 
