@@ -9,19 +9,16 @@ from tbot_bot.runtime.cli_output import DONE, FAILED, JsonValue, complain, conso
 from tbot_bot.runtime.cli_run import Json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tbot_bot.core.instants import Instant
     from tbot_bot.reporting.status_logger import StatusReading
     from tbot_bot.runtime.schedule import DayPlan, PlannedSession
 
-_WATCH_SECONDS: Final = 0.5
 _DAYS_MAX: Final = 366
 
 
 def status(
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it live until interrupted.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it live; q or Ctrl-C ends it.")] = False,
     as_json: Json = False,
 ) -> int:
     """Say what the bot is doing now."""
@@ -35,9 +32,11 @@ def status(
     if watch and as_json:
         msg = "--watch is for people and --json for programs; give one of them"
         raise typer.BadParameter(msg)
-    path = OutputPaths(home=tbot_home(), mode=Mode.PAPER).status
     if watch:
-        return _watch(path)
+        from tbot_bot.runtime import status_watch  # noqa: PLC0415
+
+        return status_watch.watch(tbot_home())
+    path = OutputPaths(home=tbot_home(), mode=Mode.PAPER).status
     found = read_status(path, wall_now())
     if as_json:
         emit_json(_status_json(found))
@@ -113,25 +112,6 @@ def version(*, as_json: Json = False) -> int:
         emit_json({"version": __version__, "python": platform.python_version(), "code": code_fingerprint()})
     else:
         typer.echo(f"tbot {__version__} (Python {platform.python_version()}, deciding code {code_fingerprint()[:12]})")
-    return DONE
-
-
-def _watch(path: "Path") -> int:
-    import threading  # noqa: PLC0415 - for waiting alone
-
-    from tbot_bot.reporting.status_logger import read_status  # noqa: PLC0415
-    from tbot_bot.runtime.clock import wall_now  # noqa: PLC0415
-    from tbot_bot.runtime.progress import RunProgress  # noqa: PLC0415
-
-    progress = RunProgress(console())
-    never = threading.Event()
-    try:
-        while not progress.broken:
-            found = read_status(path, wall_now())
-            progress.update(found.status, found.words)
-            never.wait(_WATCH_SECONDS)
-    finally:
-        progress.close()
     return DONE
 
 

@@ -25,6 +25,8 @@ ALREADY_RUNNING: Final = 4
 HALTED: Final = 5
 CREDENTIALS: Final = 6
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+"""As a shell says of a process that died of SIGTERM."""
 EXIT_CODES: Final = (
     (DONE, "done"),
     (FAILED, "failed"),

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -15,35 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from tbot_bot.core.calendar import exchange_time
-from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import to_datetime
 from tbot_bot.core.money import plain
-from tbot_bot.reporting.status_logger import BotState, BotStatus, OpenPosition
+from tbot_bot.reporting.status_logger import BotStatus, OpenPosition
+from tbot_bot.runtime.cli_output import is_live
 from tbot_bot.runtime.clock import monotonic_seconds
+from tbot_bot.runtime.sessions_seen import OVER, SessionRow, SessionsSeen, money, session_name
 
 _NOTES: Final = 4
 _POSITIONS_MAX: Final = 10
 _DRAW_SECONDS: Final = 0.2
-_OVER: Final = "over"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
-    """The latest that was seen of one session."""
-
-    session: str
-    state: str
-    phase: str
-    candidates: int
-    signaled: int
-    entered: int
-    exited: int
-    pnl: Decimal
-    """Realised and open together."""
-
-    def counts(self) -> tuple[int, int, int]:
-        """Return what a change of is worth a line."""
-        return self.signaled, self.entered, self.exited
 
 
 class RunProgress:
@@ -53,14 +33,11 @@ class RunProgress:
         """Nothing is shown before the first update."""
         self._console: Final = console
         self._live: Live | None = None
-        self._rows: dict[str, SessionRow] = {}
+        self._seen: Final = SessionsSeen()
         self._notes: deque[str] = deque(maxlen=_NOTES)
         self._note = ""
         self._status: BotStatus | None = None
-        self._state = ""
-        self._errors: tuple[str, ...] = ()
         self._drawn_at = float("-inf")
-        self._day = ""
         self.broken = False
         self.used = False
         """Whether there ever was a status: a supervisor that was refused its start has none."""
@@ -68,7 +45,7 @@ class RunProgress:
     @property
     def day(self) -> date | None:
         """The trading day of the session seen last; None before the first."""
-        return date.fromisoformat(self._day) if self._day else None
+        return self._seen.day
 
     def update(self, status: BotStatus | None, note: str = "") -> None:
         """Show `status`, and `note` where it is a new one; None: there is no status yet."""
@@ -97,16 +74,16 @@ class RunProgress:
         self.used = True
         if status is None:
             return
-        lines = self._take_in(status)
+        lines = self._seen.take_in(status)
         self._status = status
-        if not self._console.is_terminal:
+        if not is_live(self._console):
             for line in lines:
                 self._line(line)
         elif monotonic_seconds() - self._drawn_at >= _DRAW_SECONDS:
             self._draw()
 
     def _say(self, text: str) -> None:
-        if not self._console.is_terminal:
+        if not is_live(self._console):
             self._line(text)
             return
         self._notes.append(text)
@@ -126,53 +103,8 @@ class RunProgress:
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
             self._live.start()
-        self._live.update(panel(self._status, tuple(self._rows.values()), tuple(self._notes)), refresh=True)
+        self._live.update(panel(self._status, self._seen.rows, tuple(self._notes)), refresh=True)
         self._drawn_at = monotonic_seconds()
-
-    def _take_in(self, status: BotStatus) -> list[str]:
-        """Remember what `status` says and return the changes in words."""
-        clock = f"{to_datetime(status.market_time):%H:%M:%S} UTC " if status.market_time is not None else ""
-        lines = []
-        session = status.session
-        if not session and status.market_time is not None and self._rows:
-            session = next(reversed(self._rows))  # a session's last word, after its end
-        if session:
-            before = self._rows.get(session)
-            row = _row_of(status, session)
-            self._turn_over(session)
-            self._rows[session] = row
-            name = _name(row.session)
-            if row.state != _OVER and (before is None or before.phase != row.phase):
-                lines.append(f"{clock}{name} {row.phase}")
-            if row.counts() != (before.counts() if before is not None else (0, 0, 0)):
-                counts = f"{row.signaled} signaled, {row.entered} entered, {row.exited} exited"
-                lines.append(f"{clock}{name} {counts}, PnL {_money(row.pnl)}")
-        else:
-            self._turn_over("")
-        if status.state in {BotState.HALTED, BotState.ERROR, BotState.SHUTDOWN} and status.state != self._state:
-            lines.append(f"{clock}{status.state}: {status.state_reason}".rstrip(": "))
-        lines += [f"{clock}error: {error}" for error in status.last_errors if error not in self._errors]
-        self._state, self._errors = status.state, status.last_errors
-        return lines
-
-    def _turn_over(self, present: str) -> None:
-        """Mark the sessions before `present` as over; another day's are forgotten."""
-        day = present.partition("/")[0]
-        if day and day != self._day:
-            self._rows = {}
-            self._day = day
-        for session, row in self._rows.items():
-            if session != present and row.state != _OVER:
-                self._rows[session] = SessionRow(
-                    session=session,
-                    state=_OVER,
-                    phase=row.phase,
-                    candidates=row.candidates,
-                    signaled=row.signaled,
-                    entered=row.entered,
-                    exited=row.exited,
-                    pnl=row.pnl,
-                )
 
 
 def panel(status: BotStatus | None, rows: tuple[SessionRow, ...], notes: tuple[str, ...]) -> RenderableType:
@@ -183,9 +115,9 @@ def panel(status: BotStatus | None, rows: tuple[SessionRow, ...], notes: tuple[s
         title = f"TradeBot {status.version}  {status.mode}{', test mode' if status.test_mode else ''}"
         parts.append(_head(status))
         if rows:
-            parts += [Text(), _sessions(rows)]
+            parts += [Text(), sessions_table(rows)]
         if status.positions:
-            parts += [Text(), _positions(status.positions)]
+            parts += [Text(), positions_table(status.positions)]
         if status.kill_switch:
             parts.append(Text("the kill switch is engaged", style="bold red"))
         if status.entries_suspended:
@@ -209,7 +141,8 @@ def _head(status: BotStatus) -> Text:
     return head
 
 
-def _sessions(rows: tuple[SessionRow, ...]) -> Table:
+def sessions_table(rows: tuple[SessionRow, ...]) -> Table:
+    """Return the day's sessions, those that are over dimmed."""
     table = _table()
     for heading in ("session", "phase"):
         table.add_column(heading, no_wrap=True)
@@ -217,22 +150,23 @@ def _sessions(rows: tuple[SessionRow, ...]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            _name(row.session),
-            _OVER if row.state == _OVER else row.phase,
+            session_name(row.session),
+            OVER if row.state == OVER else row.phase,
             *(str(count) for count in (row.candidates, row.signaled, row.entered, row.exited)),
-            _money_text(row.pnl),
-            style="dim" if row.state == _OVER else "",
+            money_text(row.pnl),
+            style="dim" if row.state == OVER else "",
         )
     return table
 
 
-def _positions(positions: tuple[OpenPosition, ...]) -> Table:
+def positions_table(positions: tuple[OpenPosition, ...], shown_max: int = _POSITIONS_MAX) -> Table:
+    """Return the open positions with what they stand at; those beyond `shown_max` are counted."""
     table = _table()
     for heading in ("position", "side"):
         table.add_column(heading, no_wrap=True)
     for heading in ("quantity", "in at", "now", "stop", "open PnL"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for held in positions[:_POSITIONS_MAX]:
+    for held in positions[:shown_max]:
         open_pnl = held.unrealized_pnl
         table.add_row(
             held.symbol,
@@ -241,35 +175,15 @@ def _positions(positions: tuple[OpenPosition, ...]) -> Table:
             _price(held.entry_price),
             _price(held.current_price),
             _price(held.stop_price),
-            _money_text(open_pnl) if open_pnl is not None else Text("-"),
+            money_text(open_pnl) if open_pnl is not None else Text("-"),
         )
-    if len(positions) > _POSITIONS_MAX:
-        table.add_row(f"and {len(positions) - _POSITIONS_MAX} more")
+    if len(positions) > shown_max:
+        table.add_row(f"and {len(positions) - shown_max} more")
     return table
 
 
 def _table() -> Table:
     return Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-
-
-def _row_of(status: BotStatus, session: str) -> SessionRow:
-    return SessionRow(
-        session=session,
-        state=status.state if status.session else _OVER,
-        phase=status.phase or "begins",
-        candidates=status.candidates,
-        signaled=status.signaled,
-        entered=status.entered,
-        exited=status.exited,
-        pnl=status.realized_total + status.unrealized_total,
-    )
-
-
-def _name(session: str) -> str:
-    try:
-        return SessionId.parse(session).strategy.upper()
-    except ValueError:
-        return session
 
 
 def _shortened(text: str, limit: int = 60) -> str:
@@ -280,9 +194,6 @@ def _price(price: Decimal | None) -> str:
     return "-" if price is None else f"{price:.2f}"
 
 
-def _money(amount: Decimal) -> str:
-    return f"{amount:+.2f}"
-
-
-def _money_text(amount: Decimal) -> Text:
-    return Text(_money(amount), style="green" if amount > 0 else "red" if amount < 0 else "")
+def money_text(amount: Decimal) -> Text:
+    """Return dollars, a gain in green and a loss in red."""
+    return Text(money(amount), style="green" if amount > 0 else "red" if amount < 0 else "")
