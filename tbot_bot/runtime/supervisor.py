@@ -17,10 +17,11 @@ from structlog.typing import FilteringBoundLogger
 from tbot_bot.config.error_handler import ConfigError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.identity import SessionId, StrategyName
-from tbot_bot.core.instants import Instant, iso, seconds, to_datetime
+from tbot_bot.core.instants import Instant, iso, seconds
 from tbot_bot.journal.store import Journal
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_logger import BotState
+from tbot_bot.runtime.alarm import Alarm
 from tbot_bot.runtime.clock import RealClock, RunClock, market_before, monotonic_seconds, wall_now
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
 from tbot_bot.runtime.day_choice import (
@@ -89,9 +90,9 @@ class Supervisor:
             bot=room.settings.bot, records=room.records, control=self._control_path, log=room.log, tell=self._voice.tell
         )
         self._book = self._house.book
+        self._alarm = Alarm(self._scheduler)
         self._systemd = SdNotify()
         self._fed_at = 0.0
-        self._due: Instant | None = None
         self._limits = room.limits
         self._watch: RunnerWatch | None = None
         self._stop = asyncio.Event()
@@ -171,14 +172,14 @@ class Supervisor:
         self._book.clock_set(clock)
         begun = progress_of(self._journal, session).begun
         if not adopted:
+            await self._wake_for(session, planned, clock)
+            if self._stop.is_set():
+                return
+            # judged when we are awake: the machine may have slept longer than we asked for
             too_late = "" if begun else late(schedule_rules(self._settings.bot), planned, clock.now())
             if too_late:
                 self._voice.skip(session, planned, too_late)
                 self._book.session_over(planned.strategy, Outcome.MISSED)
-                return
-            self._voice.idle(f"{session} is due at {iso(planned.windows.start)}")
-            await self._wake_for(planned, clock)
-            if self._stop.is_set():
                 return
         self._reload_settings()
         self._book.session_begins(planned.strategy)
@@ -202,23 +203,14 @@ class Supervisor:
         self._book.runner_restarted()
         self._voice.tell(f"{session}: {text}")
 
-    async def _wake_for(self, planned: PlannedSession, clock: RunClock) -> None:
+    async def _wake_for(self, session: SessionId, planned: PlannedSession, clock: RunClock) -> None:
         """Sleep until the session's runner has to be started; the calendar decides, the scheduler wakes."""
         real = isinstance(clock, RealClock)
         ahead = PRESTART_SECONDS if real else PRESTART_COMPRESSED_SECONDS
         at = clock.real_at(market_before(clock, planned.windows.screen_at, ahead))
-        if at <= wall_now():
-            return
-        woken = asyncio.Event()
-        job = self._scheduler.add_job(woken.set, "date", run_date=to_datetime(at))
-        waits = [asyncio.create_task(event.wait()) for event in (woken, self._stop)]
-        self._due = at
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        self._due = None
-        for wait in waits:
-            wait.cancel()
-        if self._scheduler.get_job(job.id) is not None:
-            job.remove()
+        if wall_now() < at:
+            self._voice.idle(f"{session} is due at {iso(planned.windows.start)}")
+        await self._alarm.until(at, self._stop)
 
     def _command(self, hand: DayInHand, session: SessionId) -> tuple[str, ...]:
         arguments = RunnerArguments(
@@ -283,6 +275,9 @@ class Supervisor:
         """Look at the flags, show how things are, and tell systemd that we are alive."""
         while True:
             self._look_at_flags()
+            jump = self._alarm.compare()
+            if jump is not None:
+                self._voice.tell(str(jump))
             words = self._voice.show(in_session=self._watch is not None)
             self._systemd.status(words if self._watch is None else self._watch.words)
             self._feed_watchdog()
@@ -291,7 +286,7 @@ class Supervisor:
 
     def _feed_watchdog(self) -> None:
         """Ping systemd as long as all is well: the runner's loop turns, its data moves, no session is overslept."""
-        overslept = self._due is not None and wall_now() - self._due > OVERDUE_MAX
+        overslept = self._alarm.due is not None and wall_now() - self._alarm.due > OVERDUE_MAX
         if overslept or (self._watch is not None and not self._watch.is_well):
             return
         now = monotonic_seconds()
