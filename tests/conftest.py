@@ -1,6 +1,7 @@
 """What every test shares: a clean environment, the recorded data beside the checkout, reproducible properties."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Read at import, before the environment is cleared.
 SHARED = Path(os.environ.get("TBOT_SHARED") or REPOSITORY.parent / "shared").resolve()
 SHARED_ABSENT = "shared data absent: "
+UNITS_NOT_PROVEN = "systemd units not proven: "
 
 # Variables of the bot, of its brokers and of the machinery that starts it. A developer's shell may hold real keys.
 OWNERS_VARIABLES = (
@@ -71,13 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly how much was not proven: a skip in a quiet run is easily overlooked."""
-    reasons = list(_reasons_for_skipping(terminalreporter))
-    if reasons:
-        terminalreporter.write_line(f"NOT PROVEN: {len(reasons)} tests skipped, {reasons[0]}", yellow=True, bold=True)
+    for reason, count in Counter(_reasons_for_skipping(terminalreporter)).items():
+        terminalreporter.write_line(f"NOT PROVEN: {count} tests skipped, {reason}", yellow=True, bold=True)
 
 
 def _reasons_for_skipping(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if SHARED_ABSENT in reason:
+        if SHARED_ABSENT in reason or UNITS_NOT_PROVEN in reason:
             yield reason.removeprefix("Skipped: ")

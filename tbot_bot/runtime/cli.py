@@ -13,7 +13,16 @@ from typer.exceptions import TyperException
 
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
-from tbot_bot.runtime import cli_config, cli_control, cli_journal, cli_look, cli_records, cli_run, cli_screen
+from tbot_bot.runtime import (
+    cli_config,
+    cli_control,
+    cli_journal,
+    cli_look,
+    cli_records,
+    cli_run,
+    cli_screen,
+    cli_service,
+)
 from tbot_bot.runtime.cli_output import (
     DONE,
     FAILED,
@@ -64,6 +73,10 @@ _REPORT: Final[tuple[tuple[str, Command, str], ...]] = (
     ("day", cli_records.report_day, example("tbot report day 2025-09-02 --json")),
     ("range", cli_records.report_range, example("tbot report range 2025-09-01 2025-09-30")),
 )
+_SERVICE: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("install", cli_service.install, example("tbot service install --user tbot", "tbot service install --print")),
+    ("status", cli_service.status, example("tbot service status --json")),
+)
 _BROKEN_PIPE: Final = 141
 """What a shell says of a process that died of SIGPIPE."""
 
@@ -96,6 +109,7 @@ app.add_typer(_group("Look at the settings and change them.", example("tbot conf
 app.add_typer(
     _group("Tell what a day came to, or many.", example("tbot report day 2025-09-02"), _REPORT), name="report"
 )
+app.add_typer(_group("Run under systemd.", example("tbot service install --print"), _SERVICE), name="service")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from tbot_bot.runtime.locks import SUPERVISOR_LOCK, Lock
 
 ESCAPE = "\x1b"
 COMMANDS = [
-    "resume", "confirm", "decline",
+    "resume", "confirm", "decline", "service install", "service status", "service",
     "run", "dry-run", "start", "stop", "kill", "status", "schedule", "check", "screen", "journal tail", "journal show",
     "journal verify", "journal export", "replay", "report day", "report range", "version", "journal", "report", "",
 ]  # fmt: skip
