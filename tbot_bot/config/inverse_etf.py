@@ -2,12 +2,12 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from tbot_bot.config.envfile import SIZE_MAX
+from tbot_bot.config.envfile import read_bytes
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem
 from tbot_bot.config.fields import SYMBOL
 
@@ -29,14 +29,14 @@ class InverseEtfMap:
         return self.by_symbol.get(symbol) or self.by_sector.get(sector.strip().lower())
 
 
-def load_inverse_etf_map(path: Path | None = None) -> InverseEtfMap:
-    """Read the table at `path`, or the packaged one; lines that begin with # are comments.
+def load_inverse_etf_map(path: Path | None = None, shown: str = "") -> InverseEtfMap:
+    """Read the table at `path`, which messages call `shown`, or the packaged one; # begins a comment line.
 
     Raises:
         ConfigError: with a problem for each line that cannot be used.
     """
     source = path or PACKAGED
-    shown = source.name if path is None else str(path)
+    shown = shown or (source.name if path is None else str(path))
     problems: list[ConfigProblem] = []
     tables: dict[str, dict[str, str]] = {"symbol": {}, "sector": {}}
     header_seen = False
@@ -85,13 +85,12 @@ def _take(tables: dict[str, dict[str, str]], cells: tuple[str, ...]) -> str | No
 
 
 def _lines(source: Path, shown: str) -> list[str]:
-    try:
-        if source.stat().st_size > SIZE_MAX:
-            raise ConfigError([ConfigProblem(file=shown, expected=f"at most {SIZE_MAX} bytes")])
-        return source.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        expected = f"a readable file ({error.strerror})"
-    except UnicodeDecodeError:
-        expected = "UTF-8 text"
+    data = read_bytes(source, shown)
+    if isinstance(data, bytes):
+        try:
+            return data.decode("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            data = ConfigProblem(file=shown, line=line, expected="UTF-8 text")
     mend = "correct INVERSE_ETF_MAP, or leave it empty for the packaged table"
-    raise ConfigError([ConfigProblem(file=shown, variable="INVERSE_ETF_MAP", expected=expected, mend=mend)])
+    raise ConfigError([replace(data, variable="INVERSE_ETF_MAP", mend=mend)])

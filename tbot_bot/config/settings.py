@@ -18,6 +18,7 @@ from tbot_bot.config.envfile import Entry, Parsed, parse, quoted, read_bytes, re
 from tbot_bot.config.error_handler import MASK, ConfigError, ConfigProblem
 from tbot_bot.config.inverse_etf import InverseEtfMap, load_inverse_etf_map
 from tbot_bot.config.model import variables
+from tbot_bot.config.named_files import named_file_problems
 from tbot_bot.config.process_env import credentials_folder
 from tbot_bot.config.security_bot import SealingKey
 from tbot_bot.config.version_tag import VERSION_FILE, version_objections
@@ -89,6 +90,7 @@ def load_settings(
             for objection in (*objections(env, bot), *version_objections(home, bot))
             if broken.isdisjoint(objection.variables)  # what is wrong already is not judged by its default
         )
+    problems.extend(named_file_problems(home, bot, bot_source.chosen_at))
     if problems:
         raise ConfigError(problems)
     return Settings(env=env, bot=bot, home=home, warnings=bot_text.warnings)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -11,8 +10,8 @@ from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
 from tbot_bot.broker.capabilities import SIMULATED
 from tbot_bot.broker.matching import Venue
 from tbot_bot.config.env_bot import BotSettings
-from tbot_bot.config.error_handler import ConfigError, ConfigProblem
 from tbot_bot.config.inverse_etf import InverseEtfMap
+from tbot_bot.config.named_files import universe_symbols
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
@@ -21,6 +20,7 @@ from tbot_bot.core.money import ONE, to_cents
 from tbot_bot.core.protocols import Screener
 from tbot_bot.runtime.embedded_market import ModelledPuts
 from tbot_bot.runtime.fingerprint import code_fingerprint
+from tbot_bot.runtime.market_source import market_day_of
 from tbot_bot.runtime.schedule import PlannedSession
 from tbot_bot.screeners.recorded_screener import RecordedScreener
 from tbot_bot.screeners.rules import ScreenRules
@@ -37,8 +37,6 @@ from tbot_bot.trading.spec import (
 
 EMBEDDED: Final = "sim"
 """Name of the simulated broker where test mode has none enabled."""
-DEFAULT_SEED: Final = 1
-"""Of the synthetic market, where nobody has named one."""
 DEFENSE_TAG: Final = "DEFENSE_MODE_ACTIVE"
 
 
@@ -174,21 +172,6 @@ def simulated_brokers(
     }
 
 
-def market_day_of(day: date, *, data: Path | None, vix: Path | None, seed: int | None) -> MarketDay:
-    """Return the embedded market of `day`: recorded where `data` names bars, else synthetic by `seed`.
-
-    Raises:
-        DataError: the recorded data cannot be used for this day.
-    """
-    if data is None:
-        from tbot_bot.marketdata.synthetic import SyntheticMarket  # noqa: PLC0415 - one of the two is enough
-
-        return SyntheticMarket(DEFAULT_SEED if seed is None else seed, day)
-    from tbot_bot.marketdata.recorded_loader import load_day  # noqa: PLC0415 - needs numpy, which a daemon does without
-
-    return load_day(data, day, vix=vix)
-
-
 def screener_for(settings: Settings, spec: SessionSpec) -> Screener:
     """Return the screener of one session, bound to its limits.
 
@@ -209,23 +192,11 @@ def screener_for(settings: Settings, spec: SessionSpec) -> Screener:
         min_market_cap=strategy.min_market_cap,
         max_market_cap=strategy.max_market_cap,
         max_candidates=bot.screener_max_candidates,
-        universe=_universe(settings),
+        universe=universe_symbols(settings.home, settings.bot.universe),
         excluded=frozenset(funds),
         test_mode=bot.test_mode,
     )
     return RecordedScreener(spec.strategy, rules)
 
 
-def _universe(settings: Settings) -> tuple[str, ...]:
-    universe = settings.bot.universe
-    if universe.file is None:
-        return universe.symbols
-    path = settings.home / universe.file
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        problem = ConfigProblem(
-            file=str(universe.file), expected=f"a readable text file with one symbol a line ({error})"
-        )
-        raise ConfigError([problem]) from None
-    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#")))
+__all__ = ["broker_names", "float_targets", "market_day_of", "screener_for", "session_spec", "simulated_brokers"]
