@@ -19,9 +19,10 @@ from tbot_bot.core.orders import Direction, OrderRequest, OrderType, Side
 from tbot_bot.core.policies import EntryOrder, Routing
 from tbot_bot.core.screening import Outcome
 from tbot_bot.trading import allocation, sizing
+from tbot_bot.trading.gate import approve_entry
 from tbot_bot.trading.instrument_choice import Chosen, PutWanted, Unavailable, choose, choose_put
 from tbot_bot.trading.order_desk import request_for, submit
-from tbot_bot.trading.risk_bot import Intent, RiskView, check, within_a_minute
+from tbot_bot.trading.risk_bot import Intent, RiskView, within_a_minute
 from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
 from tbot_bot.trading.spec import BrokerSpec
 
@@ -187,12 +188,11 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
         notional=instrument.notional(worst, quantity),
         allotted=allotted,
     )
-    answers = check(intent, _view(state, trade, request, price, put), state.spec.limits)
-    objections = [answer for answer in answers if answer.objection]
-    if objections:
+    asked = approve_entry(intent, _view(state, trade, request, price, put), state.spec.limits)
+    if asked.approved is None:
         trade.state = TradeState.CLOSED
-        first = objections[0]
-        drop(state, trade.signal, trade.broker, first.rule, first.reason, answers)
+        first = asked.objections[0]
+        drop(state, trade.signal, trade.broker, first.rule, first.reason, asked.answers)
         return
     trade.state, trade.instrument, trade.decision_price, trade.allotted = (
         TradeState.ENTERING,
@@ -212,10 +212,10 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
             quantity=quantity,
             decision_price=price,
             allotted=allotted,
-            checks=answers,
+            checks=asked.answers,
         )
     )
-    submit(state, trade, Leg.ENTRY, request)
+    submit(state, trade, Leg.ENTRY, asked.approved)
 
 
 def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal, put: PutQuote | None) -> RiskView:

@@ -11,10 +11,11 @@ from tbot_bot.core.commands import ExitDecided, RaiseAlert, Severity, StopMoved,
 from tbot_bot.core.identity import Leg, StrategyName
 from tbot_bot.core.instruments import AssetClass, Instrument, Rounding, equity
 from tbot_bot.core.money import ONE, ZERO
-from tbot_bot.core.orders import Fill, OrderType, StopTrigger
+from tbot_bot.core.orders import Fill, OrderRequest, OrderType, StopTrigger
 from tbot_bot.strategy.exits import trail
 from tbot_bot.strategy.strategy_meta import tick_of_bar
 from tbot_bot.trading.closing import finish
+from tbot_bot.trading.gate import ApprovedOrder, Holding, approve_exit
 from tbot_bot.trading.order_desk import cancel_open, request_for, submit
 from tbot_bot.trading.orders_bot import Order, OrderState
 from tbot_bot.trading.session_state import SessionState, Trade, TradeState
@@ -176,7 +177,8 @@ def protect(state: SessionState, trade: Trade) -> None:
         stop=trigger,
         replaces=None if current is None else current.request.client_order_id,
     )
-    submit(state, trade, Leg.STOP, request)
+    if not _send(state, trade, Leg.STOP, request):
+        return
     state.emit(
         StopMoved(at=state.at, trade_id=trade.trade_id, watched=trade.watched, price=trade.stop_price, quantity=held)
     )
@@ -196,7 +198,37 @@ def _send_exit(state: SessionState, trade: Trade, instrument: Instrument, held: 
         quantity=held,
         order_type=OrderType.MARKET,
     )
-    submit(state, trade, Leg.EXIT, request)
+    _send(state, trade, Leg.EXIT, request)
+
+
+def _send(state: SessionState, trade: Trade, leg: Leg, request: OrderRequest) -> bool:
+    """Send an order that leaves or protects the position, if the gate finds that it can do nothing else."""
+    others = (
+        order
+        for kind in (Leg.STOP, Leg.EXIT)
+        for order in state.open_orders_of(trade, kind)
+        if order.request.client_order_id != request.replaces
+    )
+    entry = state.orders_of(trade, Leg.ENTRY)[0].request
+    holding = Holding(
+        opened_by=entry.side,
+        quantity=state.held(trade),
+        resting=sum((order.remaining for order in others), ZERO),
+        symbol=entry.instrument.symbol,
+    )
+    approved = approve_exit(request, holding)
+    if isinstance(approved, ApprovedOrder):
+        submit(state, trade, leg, approved)
+        return True
+    state.anomaly(request.client_order_id, f"not sent: {approved}")
+    state.emit(
+        RaiseAlert(
+            severity=Severity.CRITICAL,
+            title=f"{trade.symbol}: an exit was not sent",
+            text=f"{trade.trade_id}: {approved}; a person has to look at the position",
+        )
+    )
+    return False
 
 
 def _initial_stop(state: SessionState, trade: Trade) -> Decimal:

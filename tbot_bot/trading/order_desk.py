@@ -6,6 +6,7 @@ from tbot_bot.core.commands import CancelOrder, ReplaceOrder, SubmitOrder
 from tbot_bot.core.identity import Leg, client_order_id
 from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.orders import OrderRequest, OrderType, Side, StopTrigger
+from tbot_bot.trading.gate import ApprovedOrder
 from tbot_bot.trading.orders_bot import Order, OrderState, Trigger, apply, new_order
 from tbot_bot.trading.risk_bot import within_a_minute
 from tbot_bot.trading.session_state import SessionState, Trade
@@ -43,8 +44,9 @@ def request_for(
     )
 
 
-def submit(state: SessionState, trade: Trade, leg: Leg, request: OrderRequest) -> None:
-    """Place `request`, or put it in the place of the order that it replaces."""
+def submit(state: SessionState, trade: Trade, leg: Leg, approved: ApprovedOrder) -> None:
+    """Place what the gate has approved, or put it in the place of the order that it replaces."""
+    request = approved.request
     order, _ = apply(new_order(request, state.at), Trigger.SENT)
     state.orders[request.client_order_id] = order
     trade.order_ids.append((leg, request.client_order_id))
