@@ -32,6 +32,7 @@ from tbot_bot.reporting.projector import Projector
 from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.runtime.bootstrap import market_day_of, screener_for, session_spec, simulated_brokers
 from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.clock_watch import ClockJump
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
 from tbot_bot.runtime.data_clock import DataClock
 from tbot_bot.runtime.decisions import DecisionDesk
@@ -163,7 +164,7 @@ class Runner:
         controls = Controls([])
         desk = DecisionDesk(self._control, request.session, controls.ask, self._log)
         market = EmbeddedMarket(day, screener_for(self._settings, spec))
-        pacer = ClockPacer(clock)
+        pacer = ClockPacer(clock, noticed=self._note_jump)
         earlier = earlier_today(self._journal, request.session, spec.windows.screen_at)
         with session_of(place, spec, market, earlier=earlier, pacer=pacer, controls=controls) as (running, shell):
 
@@ -212,6 +213,15 @@ class Runner:
             rows.append(Entry.of(noted, kind=Kind.NOTE, at=shell.at, recorded_at=started.at, session=str(session)))
         self._journal.append(rows)
         await shell.carry_out(output for output in found.owed if isinstance(output, RaiseAlert))
+
+    def _note_jump(self, jump: ClockJump) -> None:
+        """Journal that the clock jumped; what the session makes of it is among its own inputs."""
+        self._log.warning("clock_jumped", by=jump.by, text=str(jump))
+        noted = Noted(at=jump.noticed_at, text=f"{self._request.session}: {jump}")
+        try:
+            self._journal.append([Entry.of(noted, kind=Kind.NOTE, at=noted.at, recorded_at=noted.at)])
+        except JournalWriteFailed as error:  # the session finds out by itself, and closes
+            self._log.warning("jump_not_journaled", error=str(error))
 
     def _project_into(self, files: Files) -> asyncio.Task[Projector]:
         """Read the journal's past into the files for people, beside the session: it must not wait for years of rows."""

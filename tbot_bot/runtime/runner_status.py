@@ -65,7 +65,7 @@ class RunnerStatus:
         now = wall_now()
         self._changed = self._changed or broken != self._broken
         self._broken = broken
-        if not self._changed and now - self._written_at < WRITE_AT_LEAST_EVERY:
+        if not self._changed and 0 <= now - self._written_at < WRITE_AT_LEAST_EVERY:
             return
         facts = ProcessFacts(
             version=self._version,

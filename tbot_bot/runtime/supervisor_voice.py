@@ -88,7 +88,7 @@ class Voice:
             self._console.update(read_status(self._records.status, wall_now()).status)
         if in_session:
             return "in session"
-        if wall_now() - self._status_at >= STATUS_EVERY:
+        if not 0 <= wall_now() - self._status_at < STATUS_EVERY:
             self.status(BotState.IDLE, self._idle_reason)
         return self._idle_reason
 
