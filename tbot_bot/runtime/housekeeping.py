@@ -5,7 +5,7 @@ Nothing here is critical: what fails is told and journaled, and trading goes on.
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,21 +47,36 @@ class Housekeeping:
         self._metrics: MetricsServer | None = None
         self._disk_was_low = False
         self._complaint = ""
+        self._tasks: set[asyncio.Task[None]] = set()
         self.book: Final = FactBook()
 
     def start(self, scheduler: BaseScheduler) -> None:
         """Serve the metrics, and have the jobs done now and in time."""
         self._serve()
-        scheduler.add_job(self.rotate)
-        scheduler.add_job(self.rotate, "cron", hour=0, minute=5)
-        scheduler.add_job(self.look_at_disk)
-        scheduler.add_job(self.look_at_disk, "interval", minutes=DISK_EVERY_MINUTES)
+        self._begin(self.rotate())
+        self._begin(self.look_at_disk())
+        scheduler.add_job(self._rotate_in_time, "cron", hour=0, minute=5)
+        scheduler.add_job(self._look_in_time, "interval", minutes=DISK_EVERY_MINUTES)
 
-    def close(self) -> None:
-        """Serve no longer."""
+    async def close(self) -> None:
+        """Let the jobs end, and serve no longer."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
+
+    def _begin(self, job: Coroutine[None, None, None]) -> None:
+        """Do a job in a task of our own: the scheduler's shutdown would cut it off."""
+        task = asyncio.get_running_loop().create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _rotate_in_time(self) -> None:
+        self._begin(self.rotate())
+
+    async def _look_in_time(self) -> None:
+        self._begin(self.look_at_disk())
 
     async def rotate(self) -> None:
         """Bring the logs in order; a failure is told once, as long as it stays the same."""
@@ -71,7 +86,7 @@ class Housekeeping:
         if not complaint:
             self.book.logs_rotated()
         elif complaint != self._complaint:
-            self._tell(f"logs could not be rotated: {complaint}. Look at the rights and the room in {logs}")
+            self._say(f"logs could not be rotated: {complaint}. Look at the rights and the room in {logs}")
         self._complaint = complaint
         self._log.info("logs_rotated", turned=done.turned, packed=done.packed, removed=done.removed)
 
@@ -85,12 +100,19 @@ class Housekeeping:
         low = free < FREE_BYTES_LOW
         if low is not self._disk_was_low:
             has, wanted = f"{free // _MEGABYTE} MB free", f"{FREE_BYTES_LOW // _MEGABYTE} MB"
-            self._tell(
+            self._say(
                 f"the disk is low: {has}, less than {wanted}. Make room: a full disk stops all entries"
                 if low
                 else f"the disk has room again: {has}"
             )
         self._disk_was_low = low
+
+    def _say(self, text: str) -> None:
+        """Tell people; on a disk that is full the journal refuses, and that must not end the bot."""
+        try:
+            self._tell(text)
+        except TbotError as error:
+            self._log.error("not_told", text=text, error=str(error))
 
     def _serve(self) -> None:
         if not self._bot.metrics_port:
@@ -112,6 +134,6 @@ class Housekeeping:
             )
         except TbotError as error:
             self._log.error("metrics", error=str(error))
-            self._tell(str(error))
+            self._say(str(error))
             return
         self._log.info("metrics", address=f"{ADDRESS}:{self._metrics.port}")

@@ -210,6 +210,9 @@ def runner_families(beat: Beat | None, now: Instant, *, alive: int | None) -> It
     age = None if beat is None or alive is None else max(age_seconds(beat, now), 0.0)
     text = "Time since the running runner's decision loop came round; no sample where none runs."
     yield gauge("tbot_runner_heartbeat_age_seconds", text, age)
+    due = None if beat is None or alive is None or not beat.data_due else max((now - beat.data_due) / SECOND, 0.0)
+    text = "Time since market data should have come, by the machine's clock; no sample where none is needed."
+    yield gauge("tbot_data_overdue_seconds", text, due)
 
 
 def control_families(control: ControlFolder) -> Iterator[Metric]:

@@ -23,6 +23,8 @@ ADDRESS: Final = "127.0.0.1"
 PATH: Final = "/metrics"
 SCRAPES_MAX: Final = 4
 PATIENCE_SECONDS: Final = 5.0
+_NAP_SECONDS: Final = 0.1
+"""After which the listener looks whether it is to end."""
 _OWN_NAMES: Final = frozenset({"127.0.0.1", "localhost", ""})
 """What a scraper calls us. A web page that has its own name resolve to this machine calls us something else."""
 
@@ -76,7 +78,7 @@ class MetricsServer(ThreadingMixIn, TCPServer):
                 mend="Free the port or choose another one, then start the bot again.",
             ) from error
         server._collector = collector
-        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(_NAP_SECONDS,), name="metrics", daemon=True).start()
         return server
 
     @property

@@ -128,7 +128,7 @@ class Supervisor:
         finally:
             ticker.cancel()
             self._scheduler.shutdown(wait=False)
-            self._house.close()
+            await self._house.close()
             self._obey_flags()
             reason = self._stop_reason or "the day is over"
             self._systemd.stopping(reason)
