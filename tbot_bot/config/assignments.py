@@ -218,6 +218,13 @@ def located(objection: Objection, env: Source, bot: Source) -> ConfigProblem:
     )
 
 
+def in_reading_order(problems: Iterable[ConfigProblem]) -> list[ConfigProblem]:
+    """Return `problems` file by file, as the files were read, each from its first line to its last."""
+    found = list(problems)
+    files = list(dict.fromkeys(problem.file for problem in found))
+    return sorted(found, key=lambda problem: (files.index(problem.file), problem.line))
+
+
 def _place(name: str, env: Source, bot: Source) -> tuple[str, Source]:
     return (ENV_FILE, env) if name in _VARIABLES[ENV_FILE] else (BOT_FILE, bot)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from tbot_bot.config.assignments import BOT_FILE, ENV_FILE, Source, located
+from tbot_bot.config.assignments import BOT_FILE, ENV_FILE, Source, in_reading_order, located
 from tbot_bot.config.bot_file import BotFiles, read_bot
 from tbot_bot.config.checks import objections
 from tbot_bot.config.choices import Environment
@@ -92,7 +92,7 @@ def load_settings(
         )
     problems.extend(named_file_problems(home, bot, bot_source.chosen_at))
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(in_reading_order(problems))
     return Settings(env=env, bot=bot, home=home, warnings=bot_text.warnings)
 
 

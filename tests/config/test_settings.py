@@ -160,15 +160,15 @@ def test_everything_wrong_is_said_at_once_over_both_files(tmp_path):
     )
 
     assert [line.split(": ")[0] + " " + line.split(": ")[1].split("=")[0] for line in said] == [
-        ".env:2 FINNHUB_KEY",
         ".env:1 LOCAL_PORT",
+        ".env:2 FINNHUB_KEY",
         ".env_bot:1 expected NAME",
-        ".env_bot:6 VIX_SOURCE",
         ".env_bot:2 MAX_TRADE",
         ".env_bot:3 MAX_TRADES",
+        ".env_bot:4 MIN_PRICE",
+        ".env_bot:6 VIX_SOURCE",
         "--set TEST_MODE",
         "--set MAX_RISK_PER_TRADE",
-        ".env_bot:4 MIN_PRICE",
     ]
 
 
