@@ -20,6 +20,7 @@ from tbot_bot.runtime import (
     cli_look,
     cli_records,
     cli_run,
+    cli_schedule,
     cli_screen,
     cli_service,
 )
@@ -44,7 +45,7 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("confirm", cli_control.confirm, example("tbot confirm", "tbot confirm 20250902-open-sim-AAA")),
     ("decline", cli_control.decline, example('tbot decline 20250902-open-sim-AAA --why "earnings tonight"')),
     ("status", cli_look.status, example("tbot status --watch")),
-    ("schedule", cli_look.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
+    ("schedule", cli_schedule.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
     ("check", cli_look.check, example("tbot check --json")),
     ("screen", cli_screen.screen, example("tbot screen --session open", "tbot screen --explain SYN07")),
     ("replay", cli_records.replay, example("tbot replay 2025-09-02")),
