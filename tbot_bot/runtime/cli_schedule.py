@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tbot_bot.core.instants import Instant
     from tbot_bot.runtime.schedule import DayPlan, PlannedSession
 
-_DAYS_MAX: Final = 366
+_DAYS_MAX: Final = 1500
 
 
 def schedule(
@@ -23,24 +23,30 @@ def schedule(
     first: Annotated[
         date | None, typer.Option("--from", parser=day_of, metavar="DAY", help="First day; default: today in New York.")
     ] = None,
+    phases: Annotated[bool, typer.Option("--phases", help="Show when each phase begins, not only the start.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Print the coming sessions in UTC, New York time and local time."""
+    """Print the coming sessions in UTC, New York time and local time, and why a day has none."""
     from tbot_bot.config.settings import load_settings, tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.core.calendar import exchange_time  # noqa: PLC0415
     from tbot_bot.runtime.clock import wall_now  # noqa: PLC0415
     from tbot_bot.runtime.schedule import plan_day, schedule_rules  # noqa: PLC0415
+    from tbot_bot.runtime.schedule_text import schedule_lines  # noqa: PLC0415
 
     rules = schedule_rules(load_settings(tbot_home(), defaults_if_absent=True).bot)
     begin = first or exchange_time(wall_now()).date()
-    if (date.max - begin).days < days:
+    if (date.max - begin).days <= days or begin == date.min:
         msg = f"the calendar does not reach {days} days beyond {begin.isoformat()}"
         raise typer.BadParameter(msg, param_hint="'--from'")
     plans = [plan_day(rules, begin + timedelta(days=offset)) for offset in range(days)]
     if as_json:
         emit_json({"days": [_plan_json(plan) for plan in plans]})
+    elif phases:
+        _print_phases(plans)
     else:
-        _print_plans(plans)
+        out = console()
+        for line in schedule_lines(rules, plans, out.width):
+            out.print(line.text, style=line.style, soft_wrap=True)
     return DONE
 
 
@@ -55,31 +61,49 @@ def _phases(planned: "PlannedSession") -> tuple[tuple[str, "Instant"], ...]:
     )
 
 
-def _clocks(at: "Instant") -> tuple[tuple[str, datetime], ...]:
-    from tbot_bot.core.calendar import exchange_time  # noqa: PLC0415
-    from tbot_bot.core.instants import to_datetime  # noqa: PLC0415
+def _clocks(at: "Instant") -> dict[str, datetime]:
+    from tbot_bot.runtime.schedule_text import three_clocks  # noqa: PLC0415
 
-    return (("utc", to_datetime(at)), ("exchange", exchange_time(at)), ("local", to_datetime(at).astimezone()))
+    return dict(zip(("utc", "exchange", "local"), three_clocks(at), strict=True))
+
+
+def _clocks_json(at: "Instant") -> JsonValue:
+    return {clock: moment.isoformat() for clock, moment in _clocks(at).items()}
 
 
 def _plan_json(plan: "DayPlan") -> JsonValue:
+    from tbot_bot.core.calendar import is_trading_day, trading_day  # noqa: PLC0415
+    from tbot_bot.runtime.schedule_text import clock_changes  # noqa: PLC0415
+
     sessions: list[JsonValue] = [
         {
             "strategy": planned.strategy.value,
             "skipped": planned.skipped,
-            "phases": {
-                name.replace(" ", "_"): {clock: moment.isoformat() for clock, moment in _clocks(at)}
-                for name, at in _phases(planned)
-            },
+            "phases": {name.replace(" ", "_"): _clocks_json(at) for name, at in _phases(planned)},
         }
         for planned in plan.sessions
     ]
-    return {"day": plan.day.isoformat(), "closed": plan.closed, "early_close": plan.early, "sessions": sessions}
+    bells = trading_day(plan.day) if is_trading_day(plan.day) else None
+    exchange, local = clock_changes(plan.day)
+    return {
+        "day": plan.day.isoformat(),
+        "closed": plan.closed,
+        "early_close": plan.early,
+        "exchange_opens": None if bells is None else _clocks_json(bells.open_at),
+        "exchange_closes": None if bells is None else _clocks_json(bells.close_at),
+        "clocks_change_minutes": {
+            "exchange": exchange // timedelta(minutes=1),
+            "local": local // timedelta(minutes=1),
+        },
+        "sessions": sessions,
+    }
 
 
-def _print_plans(plans: "list[DayPlan]") -> None:
+def _print_phases(plans: "list[DayPlan]") -> None:
     from rich.table import Table  # noqa: PLC0415 - JSON does without
     from rich.text import Text  # noqa: PLC0415
+
+    from tbot_bot.runtime.schedule_text import hour  # noqa: PLC0415
 
     out = console()
     for plan in plans:
@@ -93,18 +117,12 @@ def _print_plans(plans: "list[DayPlan]") -> None:
         if shown:
             table.add_row("", "session", "clock", *(name for name, _ in _phases(shown[0])), style="dim")
         for planned in shown:
-            moments = [_clocks(at) for _, at in _phases(planned)]
+            moments = [tuple(_clocks(at).values()) for _, at in _phases(planned)]
             for number, label in enumerate(("UTC", "New York", "local")):
-                cells = (_hour(clocks[number][1], plan.day) for clocks in moments)
+                cells = (hour(clocks[number], plan.day) for clocks in moments)
                 table.add_row("", planned.strategy.upper() if number == 0 else "", label, *cells)
         if shown:
             out.print(table)
         for planned in plan.sessions:
             if planned.skipped:
                 out.print(Text(f"  {planned.strategy.upper()} is skipped: {planned.skipped}"))
-
-
-def _hour(moment: datetime, day: date) -> str:
-    """Return the hour, with the days by which `moment` lies off `day` on that clock."""
-    off = (moment.date() - day).days
-    return f"{moment:%H:%M}{f' {off:+d} d' if off else ''}"
