@@ -79,7 +79,7 @@ def session_spec(
         brokers=tuple(BrokerSpec(name=name, capabilities=SIMULATED) for name in broker_names(bot)),
         routing=bot.routing,
         allocation=_allocation(bot),
-        limits=_limits(bot),
+        limits=risk_limits(bot),
         bearish=BearishRules(
             short_type=strategy.short_type,
             inverse_by_symbol=tuple(inverse.by_symbol.items()),
@@ -138,7 +138,8 @@ def _allocation(bot: BotSettings) -> Allocation:
     )
 
 
-def _limits(bot: BotSettings) -> RiskLimits:
+def risk_limits(bot: BotSettings) -> RiskLimits:
+    """Return the limits that the pre-trade checks hold an order against."""
     return RiskLimits(
         disable_all_trades=bot.disable_all_trades,
         kill_switch=False,

@@ -1,7 +1,7 @@
 """What has to be in order before a start, as a list of checks with their mends: `tbot check` and the supervisor.
 
-Strategies are asked in a process of their own (`strategy_checks`), because the supervisor imports none. A strategy
-that objects is left out for the day; every other failure stops the start.
+Strategies and safety modules are asked in a process of their own (`strategy_checks`), because the supervisor imports
+no strategy. A strategy that objects is left out for the day; every other failure stops the start.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from tbot_bot.core.instants import iso, parse_iso
 from tbot_bot.journal.files import require_sqlite
 from tbot_bot.journal.store import open_reader
 from tbot_bot.reporting.report_router import records_for
+from tbot_bot.runtime.check_files import Check, files_and_rights, keys
 from tbot_bot.runtime.clock import monotonic_seconds, wall_now
 from tbot_bot.runtime.control import ControlFolder, Flag
 
@@ -46,24 +47,13 @@ RELEASED_AT: Final = parse_iso("2026-03-01T00:00:00Z")
 DISTRIBUTION: Final = "tradebot"
 FREE_BYTES_MIN: Final = 200_000_000
 CALENDAR_DAYS_AHEAD: Final = 400
+SAFETY_MODULES: Final = ("risk_bot", "gate", "orders_bot")
+"""What has to answer that it still keeps the bot from doing harm; the questions are in `trading/safety.py`."""
 _STRATEGY_SECONDS: Final = 20.0
 _MEGABYTE: Final = 1_000_000
 _TAG: Final = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+")
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)([^;]*)(;.*)?")
 _BOUND: Final = re.compile(r"(>=|<)\s*([0-9.]+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing looked at."""
-
-    name: str
-    passed: bool
-    detail: str
-    mend: str = ""
-    critical: bool = True
-    """False: a failure leaves `strategy` out for the day and stops nothing else."""
-    strategy: StrategyName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +91,11 @@ def build_check(home: Path, settings: Settings) -> BuildCheckReport:
     control = home / settings.env.control_dir
     checks = (
         Check(name=CONFIGURATION, passed=True, detail="read and consistent"),
+        keys(home, settings),
         *(_folder(home, path) for path in (home / "output", home / "logs", control)),
-        _disk(home),
-        _python(),
-        *_libraries(),
-        _sqlite(),
+        files_and_rights(home, settings),
+        *_machine(home),
         _version_tag(home, settings.bot.version_tag),
-        _time_zones(),
-        _clock(),
-        _calendar(),
         _journal(home, settings.bot),
         _kill_switch(control),
     )
@@ -119,13 +105,19 @@ def build_check(home: Path, settings: Settings) -> BuildCheckReport:
 def check_home(
     home: Path, overrides: Mapping[str, str] | None = None, *, defaults_if_absent: bool = False
 ) -> BuildCheckReport:
-    """Read the settings of `home` and make every check; settings that cannot be used are the one failed check."""
+    """Read the settings of `home` and make every check; without settings, those that need none."""
     try:
         settings = load_settings(home, overrides or {}, defaults_if_absent=defaults_if_absent)
     except ConfigError as error:
         mend = "Mend the lines named here, then check again."
-        return BuildCheckReport(checks=(Check(name=CONFIGURATION, passed=False, detail=error.what, mend=mend),))
+        failed = Check(name=CONFIGURATION, passed=False, detail=error.what, mend=mend)
+        return BuildCheckReport(checks=(failed, *_machine(home)))
     return build_check(home, settings)
+
+
+def _machine(home: Path) -> tuple[Check, ...]:
+    """Look at what no setting can change."""
+    return (_disk(home), _python(), *_libraries(), _sqlite(), _time_zones(), _clock(), _calendar())
 
 
 def _folder(home: Path, folder: Path) -> Check:
@@ -231,6 +223,9 @@ def _clock() -> Check:
     if now < RELEASED_AT:
         detail = f"{iso(now)} is before this version was made ({iso(RELEASED_AT)})"
         return Check(name="clock", passed=False, detail=detail, mend=mend)
+    if exchange_time(now).date() > calendar_table.LAST:
+        detail = f"{iso(now)} is beyond the trading calendar, which ends on {calendar_table.LAST}"
+        return Check(name="clock", passed=False, detail=detail, mend=f"{mend} If it is right, install a newer version.")
     if after < before:
         detail = f"the monotonic clock went back by {before - after:.3f} s"
         return Check(name="clock", passed=False, detail=detail, mend="Do not trade on this machine.")
@@ -304,7 +299,8 @@ class _Strategies:
             return (_unanswered((complaint.strip().splitlines() or ["no answer"])[-1]),)
         if not isinstance(objections, dict):
             return (_unanswered("not an answer"),)
-        return tuple(_strategy_check(name, objections.get(name.value)) for name in self._enabled)
+        strategies = (_strategy_check(name, objections.get(name.value)) for name in self._enabled)
+        return (*(_safety_check(name, objections.get(f"safety {name}")) for name in SAFETY_MODULES), *strategies)
 
 
 def _texts(bot: BotSettings) -> Mapping[str, str]:
@@ -318,6 +314,15 @@ def _strategy_check(name: StrategyName, objections: object) -> Check:
     words = "; ".join(map(str, objections)) if isinstance(objections, list) else "it did not answer"
     mend = "It is left out for the day. Mend its settings in .env_bot, or report the defect."
     return Check(name=title, passed=False, detail=words, mend=mend, critical=False, strategy=name)
+
+
+def _safety_check(name: str, objections: object) -> Check:
+    title = f"safety {name}"
+    if objections == []:
+        return Check(name=title, passed=True, detail="its self-check passed")
+    words = "; ".join(map(str, objections)) if isinstance(objections, list) else "it did not answer"
+    mend = "Nothing may be traded behind it: install the version anew (`make setup`), and report the defect."
+    return Check(name=title, passed=False, detail=words, mend=mend)
 
 
 def _unanswered(why: str) -> Check:

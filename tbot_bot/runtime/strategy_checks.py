@@ -1,4 +1,4 @@
-"""The enabled strategies' self-checks, as a process of its own: settings on stdin, objections on stdout, as JSON.
+"""Self-checks of strategies and of safety modules, as a process of its own: settings on stdin, objections on stdout.
 
 Only the build check starts it, since the supervisor imports no strategy.
 """
@@ -13,12 +13,15 @@ from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
 from tbot_bot.core.calendar import exchange_time, trading_days
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
-from tbot_bot.runtime.bootstrap import session_spec
+from tbot_bot.runtime.bootstrap import risk_limits, session_spec
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.schedule import plan_day, schedule_rules
 from tbot_bot.strategy.strategy_meta import Params
 from tbot_bot.strategy.strategy_router import STRATEGIES
+from tbot_bot.trading.safety import SAFETY_MODULES
 
+SAFETY: Final = "safety "
+"""What the names of safety modules begin with, among those of strategies."""
 PLAN_DAYS: Final = 14
 """Calendar days looked through for a session by which a strategy's parameters can be checked."""
 
@@ -31,6 +34,17 @@ def strategy_objections(bot: BotSettings, today: date) -> Mapping[str, Sequence[
             objections[name.value] = STRATEGIES[name].self_check(_params_of(bot, name, today))
         except Exception as error:  # noqa: BLE001 - whatever it raises, it is not fit to trade
             objections[name.value] = [f"its self-check raised {type(error).__name__}: {error}"]
+    return objections
+
+
+def safety_objections(bot: BotSettings) -> Mapping[str, Sequence[str]]:
+    """Ask each module that keeps the bot from doing harm, under the owner's limits; names begin with `SAFETY`."""
+    objections: dict[str, Sequence[str]] = {}
+    for name, ask in SAFETY_MODULES.items():
+        try:
+            objections[SAFETY + name] = ask(risk_limits(bot))
+        except Exception as error:  # noqa: BLE001 - whatever it raises, nothing may be traded behind it
+            objections[SAFETY + name] = [f"its self-check raised {type(error).__name__}: {error}"]
     return objections
 
 
@@ -54,7 +68,8 @@ def _params_of(bot: BotSettings, name: StrategyName, today: date) -> Params | No
 def main() -> int:
     """Answer about the settings on stdin."""
     bot = BotSettings.model_validate(json.load(sys.stdin))
-    json.dump(strategy_objections(bot, exchange_time(wall_now()).date()), sys.stdout)
+    strategies = strategy_objections(bot, exchange_time(wall_now()).date())
+    json.dump({**strategies, **safety_objections(bot)}, sys.stdout)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Each check of the start, seen passing and seen failing."""
 
+import base64
 import os
 import platform
 import shutil
@@ -7,18 +8,22 @@ import subprocess
 import sys
 import zoneinfo
 from collections import namedtuple
+from dataclasses import replace
 from datetime import date
 from importlib import metadata
 
 import apsw
 import pytest
+from pydantic import SecretStr
 
 import tbot_bot
+from tbot_bot.config.choices import Environment
+from tbot_bot.config.security_bot import SealingKey, seal
 from tbot_bot.config.settings import load_settings
 from tbot_bot.core import calendar_table
 from tbot_bot.core.calendar import exchange_time
 from tbot_bot.core.identity import Mode, StrategyName
-from tbot_bot.core.instants import Instant
+from tbot_bot.core.instants import Instant, parse_iso
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.report_router import records_for
@@ -28,6 +33,9 @@ from tbot_bot.runtime.build_check import build_check, check_home, check_line
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.strategy.strategy_router import STRATEGIES
+from tbot_bot.trading import gate, orders_bot, risk_bot, safety
+from tbot_bot.trading.orders_bot import OrderState, Trigger
+from tbot_bot.trading.safety import SAFETY_MODULES
 
 
 class Answered:
@@ -209,6 +217,14 @@ def test_a_clock_that_lost_its_battery(settings, monkeypatch):
     assert build_check(settings.home, settings).passed
 
 
+def test_a_clock_beyond_all_that_is_known(settings, monkeypatch):
+    monkeypatch.setattr(subject, "wall_now", lambda: parse_iso("2099-01-05T15:00:00Z"))
+    clock, calendar = build_check(settings.home, settings).failures
+    assert (clock.name, calendar.name) == ("clock", "trading calendar")
+    assert "beyond the trading calendar" in clock.detail
+    assert "install a newer version" in clock.mend
+
+
 def test_a_monotonic_clock_that_goes_back(settings, monkeypatch):
     readings = iter([2.0, 1.5])
     monkeypatch.setattr(subject, "monotonic_seconds", lambda: next(readings))
@@ -273,10 +289,106 @@ def test_a_kill_that_nobody_has_taken_yet(settings):
 
 
 def test_settings_that_cannot_be_used(tmp_path):
-    (check,) = check_home(tmp_path).checks
+    (check,) = check_home(tmp_path).failures
     assert check.name == subject.CONFIGURATION
     assert ".env_bot" in check.detail
     assert not check_home(tmp_path, {"MAX_TRADES": "many"}, defaults_if_absent=True).passed
+
+
+# --- files and keys
+
+
+@pytest.mark.parametrize("name", [".env", ".env_bot", ".env_bot.enc", "control", "output"])
+def test_what_others_may_change(settings, name):
+    build_check(settings.home, settings)  # makes the folders
+    path = settings.home / name
+    path.touch()
+    path.chmod(0o757)
+    if name.endswith(".enc"):
+        path.write_bytes(seal(b"", SealingKey.parse(settings.env.encryption_key.get_secret_value() or KEY)))
+    found = {check.name: check for check in build_check(settings.home, settings).failures}["files and rights"]
+    assert found.detail == f"{name} has mode 0757: others than its owner can change it"
+    path.chmod(0o700)
+    assert "files and rights" not in {check.name for check in build_check(settings.home, settings).failures}
+
+
+KEY = base64.urlsafe_b64encode(bytes(32)).decode()
+
+
+def with_key(settings, environment, key=""):
+    """Return the settings as another environment and key would make them."""
+    changes = {"environment": Environment(environment), "encryption_key": SecretStr(key)}
+    return replace(settings, env=settings.env.model_copy(update=changes))
+
+
+@pytest.mark.parametrize(("environment", "sealed"), [("production", False), ("development", True)])
+def test_no_key_where_one_is_needed(settings, environment, sealed):
+    assert build_check(settings.home, with_key(settings, "development")).passed
+    if sealed:
+        (settings.home / ".env_bot.enc").write_bytes(seal(b"", SealingKey.parse(KEY)))
+    check = failed(with_key(settings, environment))
+    assert check.name == "keys"
+    assert "there is no ENCRYPTION_KEY" in check.detail
+    assert build_check(settings.home, with_key(settings, environment, KEY)).passed
+
+
+def test_another_key_than_the_one_that_sealed(settings):
+    (settings.home / ".env_bot.enc").write_bytes(seal(b"", SealingKey.generate()))
+    assert "is sealed with key" in failed(with_key(settings, "production", KEY)).detail
+    (settings.home / ".env_bot.enc").write_bytes(b"not sealed at all")
+    assert failed(with_key(settings, "production", KEY)).name == "keys"
+
+
+def test_settings_that_cannot_be_used_keep_no_other_check_from_being_made(tmp_path):
+    names = {check.name for check in check_home(tmp_path).checks}
+    assert {"disk space", "python", "sqlite", "time zones", "clock", "trading calendar"} < names
+
+
+# --- safety modules
+
+
+def test_every_safety_module_is_asked_and_all_agree(tmp_path):
+    report = check_home(tmp_path, defaults_if_absent=True)
+    asked = {check.name for check in report.checks if check.name.startswith("safety ")}
+    assert (
+        asked == {f"safety {name}" for name in SAFETY_MODULES} == {f"safety {name}" for name in subject.SAFETY_MODULES}
+    )
+    assert report.passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(["the check budget does not refuse"], "the check budget does not refuse"), (None, "it did not answer")],
+)
+def test_a_safety_module_that_objects_stops_the_start(settings, monkeypatch, answer, words):
+    monkeypatch.setattr(Answered, "checks", lambda self: (subject._safety_check("risk_bot", answer),))
+    check = failed(settings)
+    assert (check.name, check.detail, check.critical) == ("safety risk_bot", words, True)
+    assert not build_check(settings.home, settings).passed
+
+
+def test_a_pre_trade_check_that_lets_everything_pass_is_found(tmp_path, monkeypatch):
+    agrees = tuple((name, (lambda *_: None) if name == "budget" else rule) for name, rule in risk_bot.RULES)
+    monkeypatch.setattr(risk_bot, "RULES", agrees)
+    bot = load_settings(tmp_path, defaults_if_absent=True).bot
+    found = {name: list(words) for name, words in strategy_checks.safety_objections(bot).items() if words}
+    assert found == {"safety risk_bot": ["the check budget does not refuse what it is there to refuse"]}
+
+
+def test_a_gate_that_is_open_and_a_table_that_loses_executions_are_found(tmp_path, monkeypatch):
+    bot = load_settings(tmp_path, defaults_if_absent=True).bot
+    monkeypatch.setattr(gate, "check", lambda *_: ())
+    rows = {state: dict(row) for state, row in orders_bot.TRANSITIONS.items() if state is not OrderState.EXPIRED}
+    del rows[OrderState.WORKING][Trigger.FILLED_PARTLY]
+    monkeypatch.setattr(safety, "TRANSITIONS", rows)
+    found = strategy_checks.safety_objections(bot)
+    assert found["safety gate"] == ["an entry passes that every check refuses"]
+    assert found["safety orders_bot"] == [
+        "an order that is expired has no row in the table",
+        "an execution of an order that is working has no place in the table",
+    ]
+    monkeypatch.setattr(safety, "approve_entry", None)
+    assert "raised TypeError" in strategy_checks.safety_objections(bot)["safety gate"][0]
 
 
 # --- strategies
