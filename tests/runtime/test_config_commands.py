@@ -74,7 +74,7 @@ def test_check_says_everything_and_its_status(home, capsys):
 
     assert ".env_bot:1: MAX_TRADES='0'" in said
     assert "did you mean MAX_PRICE?" in said
-    assert [(problem["line"], problem["variable"]) for problem in problems] == [(2, "MAX_PRISE"), (1, "MAX_TRADES")]
+    assert [(problem["line"], problem["variable"]) for problem in problems] == [(1, "MAX_TRADES"), (2, "MAX_PRISE")]
 
 
 # --- set
