@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(error)
         return status_of(error)
     except NotATradingDay as error:
-        complain(error)
+        complain(f"{error}. `tbot schedule --from {error.day}` shows which days are.")
         return FAILED
     except BrokenPipeError:
         # the reader has gone: nobody to tell, and the interpreter shall not try again at its end
