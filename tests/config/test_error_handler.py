@@ -8,7 +8,7 @@ import pytest
 from tbot_bot.config import error_handler
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem, NetworkError, TbotError
 
-KINDS = TbotError.__subclasses__()
+KINDS = [kind for kind in TbotError.__subclasses__() if kind.__module__ == error_handler.__name__]
 
 
 @pytest.mark.parametrize(
