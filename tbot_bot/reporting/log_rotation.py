@@ -66,13 +66,16 @@ def is_expired(path: Path, now: datetime, retention: timedelta) -> bool:
     return (written is None or written < limit) and _last_written(path.lstat()) < limit
 
 
-def rotate_logs(folder: Path, now: Instant, *, retention_days: int, bytes_max: int = BYTES_MAX) -> Rotation:
+def rotate_logs(
+    folder: Path, now: Instant, *, retention_days: int, bytes_max: int = BYTES_MAX, new_day: bool = False
+) -> Rotation:
     """Bring the logs in `folder` (`logs/bot`) in order at wall clock `now`; a file that fails does not stop the rest.
 
+    A printed file turns when it was last written before today or is above `bytes_max`; with `new_day` in any case.
     `folder` itself may be a link to another disk; nothing below it is followed. Interrupted at any point, each line
     is still in the old file or in the new one, or in both.
     """
-    turn = _Turn(folder, to_datetime(now), timedelta(days=retention_days), bytes_max)
+    turn = _Turn(folder, to_datetime(now), timedelta(days=retention_days), 0 if new_day else bytes_max)
     for path in _files(folder, turn):
         try:
             turn.look_at(path)

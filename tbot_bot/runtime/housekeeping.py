@@ -55,7 +55,8 @@ class Housekeeping:
         self._serve()
         self._begin(self.rotate())
         self._begin(self.look_at_disk())
-        scheduler.add_job(self._rotate_in_time, "cron", hour=0, minute=5)
+        scheduler.add_job(self._rotate_in_time, "cron", (True,), hour=0, minute=5)
+        scheduler.add_job(self._rotate_in_time, "cron", (False,), hour="1-23", minute=5)
         scheduler.add_job(self._look_in_time, "interval", minutes=DISK_EVERY_MINUTES)
 
     async def close(self) -> None:
@@ -72,23 +73,25 @@ class Housekeeping:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _rotate_in_time(self) -> None:
-        self._begin(self.rotate())
+    async def _rotate_in_time(self, new_day: bool) -> None:  # noqa: FBT001 - the scheduler knows no names
+        self._begin(self.rotate(new_day=new_day))
 
     async def _look_in_time(self) -> None:
         self._begin(self.look_at_disk())
 
-    async def rotate(self) -> None:
+    async def rotate(self, *, new_day: bool = False) -> None:
         """Bring the logs in order; a failure is told once, as long as it stays the same."""
         logs = self._records.process_logs.parent
-        done = await asyncio.to_thread(rotate_logs, logs, wall_now(), retention_days=self._bot.log_retention_days)
+        days = self._bot.log_retention_days
+        done = await asyncio.to_thread(rotate_logs, logs, wall_now(), retention_days=days, new_day=new_day)
         complaint = "; ".join(done.failures)
         if not complaint:
             self.book.logs_rotated()
         elif complaint != self._complaint:
             self._say(f"logs could not be rotated: {complaint}. Look at the rights and the room in {logs}")
         self._complaint = complaint
-        self._log.info("logs_rotated", turned=done.turned, packed=done.packed, removed=done.removed)
+        if done.turned or done.packed or done.removed:
+            self._log.info("logs_rotated", turned=done.turned, packed=done.packed, removed=done.removed)
 
     async def look_at_disk(self) -> None:
         """Tell when the disk gets low, and when it has room again."""

@@ -111,6 +111,8 @@ def test_a_printed_file_of_today_turns_only_when_it_is_large(tmp_path):
 
     assert (small.stat().st_size, large.stat().st_size) == (10, 0)
     assert done.turned == ("paper/runner.out",)
+    assert rotate(tmp_path, bytes_max=10, new_day=True).turned == ("supervisor.out",)
+    assert rotate(tmp_path, new_day=True).turned == ()
     assert "y" * 11 in texts(tmp_path).values()
 
 
