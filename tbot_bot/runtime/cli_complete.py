@@ -44,7 +44,7 @@ def assignments(incomplete: str) -> list[str]:
             f"{name}={found.kind.render(getattr(default, found.attribute))}" for found in known if found.name == name
         ]
         return _beginning(incomplete, whole)
-    return _beginning(incomplete.upper(), (f"{found.name}=" for found in known))
+    return _beginning(incomplete, (f"{found.name}=" for found in known))
 
 
 def setting_names(incomplete: str) -> list[str]:
@@ -52,7 +52,7 @@ def setting_names(incomplete: str) -> list[str]:
     from tbot_bot.config.env_bot import BotSettings  # noqa: PLC0415
     from tbot_bot.config.model import variables  # noqa: PLC0415
 
-    return _beginning(incomplete.upper(), (found.name for found in variables(BotSettings)))
+    return _beginning(incomplete, (found.name for found in variables(BotSettings)))
 
 
 def _sessions() -> list[str]:

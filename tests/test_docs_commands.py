@@ -1,0 +1,99 @@
+"""Every command that the documents or a help text show is run, in a scratch home with one recorded day."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_lines import Typist, documented_blocks, examples, furnished_home, typed
+
+NOT_RUN = {
+    r"make \w": "installs the environment it runs in; the targets are held against the Makefile in test_docs.py",
+    r"tbot (confirm|decline) 2": "needs a signal that waits at that very moment; the tests of confirmation make one",
+    r"tbot service install": "refuses root and temporary folders, and writes system units; its own tests run it",
+    r"tbot config rotate --(key-out|finish)": "needs a key that systemd keeps; the tests of sealed settings give one",
+    r"systemd-creds|systemctl|rm /dev/shm/": "needs a machine under systemd, root and the machine's own key",
+}
+"""Lines that a test cannot run: a pattern for the line's beginning, and why."""
+RUN_AS = {
+    "--speed 60": ("--speed 1000000", "a day at 60 takes minutes, and does nothing else"),
+}
+FIRST = {
+    r"tbot config (decrypt|rotate)": "test -e .env_bot.enc || tbot config encrypt --new-key",
+    r"tbot resume": "mkdir -p control && echo '{}' > control/killed.json",
+}
+"""What has to be so before a line means anything."""
+ENDS_WITH = {r"tbot status --watch": 130}
+"""Where the status is not 0: a view that was interrupted."""
+
+
+def reason_against(line: str) -> str:
+    return next((reason for pattern, reason in NOT_RUN.items() if re.match(pattern, line)), "")
+
+
+BLOCKS = [
+    (page, [line for line in lines if not reason_against(line)])
+    for page, lines in documented_blocks()
+    if not all(map(reason_against, lines))
+]
+DOCUMENTED = {line for _, lines in documented_blocks() for line in lines}
+EXAMPLES = {line for lines in examples().values() for line in lines}
+FURTHER = sorted(line for line in EXAMPLES - DOCUMENTED if not reason_against(line))
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return furnished_home(tmp_path_factory.mktemp("docs"))
+
+
+@pytest.fixture
+def check(furnished, tmp_path):
+    """Return what types a line in a home of its own and holds it to its exit status."""
+    home = tmp_path / "home"
+    shutil.copytree(furnished, home, symlinks=True)
+    typist = Typist(home)
+
+    def _check(line: str) -> None:
+        for words, (instead, _) in RUN_AS.items():
+            line = line.replace(words, instead)
+        for pattern, preparation in FIRST.items():
+            if re.match(pattern, line):
+                assert typed(home, preparation).returncode == 0, preparation
+        due = next((status for pattern, status in ENDS_WITH.items() if re.match(pattern, line)), 0)
+        status, told = typist.type(line)
+        assert status == due, f"{line}\n{told}"
+        assert "Traceback" not in told
+
+    yield _check
+    typist.close()
+
+
+@pytest.mark.parametrize(("page", "lines"), BLOCKS, ids=lambda part: part if isinstance(part, str) else part[0])
+def test_a_documented_block_can_be_typed_as_it_stands(check, page, lines):
+    assert page
+    for line in lines:
+        check(line)
+
+
+@pytest.mark.parametrize("line", FURTHER)
+def test_each_example_of_a_help_text_works(check, line):
+    check(line)
+
+
+def test_every_command_has_an_example_of_itself():
+    for words, lines in examples().items():
+        assert lines, f"{words} --help shows no example"
+        assert all(line.startswith("tbot ") for line in lines), words
+        assert any(line.startswith(words) for line in lines), words
+
+
+def test_what_is_not_run_is_documented_and_has_a_reason():
+    shown = DOCUMENTED | EXAMPLES
+    for pattern, reason in NOT_RUN.items():
+        assert any(re.match(pattern, line) for line in shown), f"{pattern} matches nothing any more"
+        assert len(reason.split()) > 3
+    for words in RUN_AS:
+        assert any(words in line for line in shown), f"{words} is shown nowhere any more"
+    for pattern in (*FIRST, *ENDS_WITH):
+        assert any(re.match(pattern, line) for line in shown), f"{pattern} matches nothing any more"
