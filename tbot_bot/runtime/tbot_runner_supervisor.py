@@ -23,6 +23,7 @@ from tbot_bot.runtime.config_failure import record_failure
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
+from tbot_bot.runtime.releases import stay_in_release
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
 from tbot_bot.runtime.supervisor_voice import Console
@@ -149,4 +150,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    stay_in_release()
     sys.exit(main())

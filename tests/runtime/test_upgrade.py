@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import apsw
 import pytest
@@ -115,7 +116,8 @@ def test_code_that_decides_differently_closes_what_is_open_and_says_so(installat
     installation.kill_runner()
 
     assert supervisor.wait(timeout=PATIENCE_SECONDS) == 0, installation.words()
-    assert exit_reasons(installation) == {"code_changed"}
+    assert "code_changed" in exit_reasons(installation)
+    assert exit_reasons(installation) <= {"code_changed", "trailing_stop"}  # a stop may have been hit before
     (taken,) = [row for row in installation.rows(Kind.INPUT) if isinstance(row, CodeTakenOver)]
     assert taken.code_fingerprint == starts(installation, "supervisor")[1]
     assert "the start of the session" in taken.reason
@@ -137,7 +139,8 @@ def test_code_replaced_in_place_closes_what_is_open(installation, release):
     installation.kill_runner()
 
     assert supervisor.wait(timeout=PATIENCE_SECONDS) == 0, installation.words()
-    assert exit_reasons(installation) == {"stop_request"}
+    assert "stop_request" in exit_reasons(installation)
+    assert exit_reasons(installation) <= {"stop_request", "trailing_stop"}
     installation.assert_the_venue_is_flat()
     assert_sound(installation)
 
@@ -153,6 +156,21 @@ def test_code_replaced_in_place_begins_no_session_and_pulls_no_kill_switch(insta
     assert "this runner's code is not the supervisor's" in installation.words()
     assert not (installation.home / "control" / "killed.json").exists()
     assert not list((installation.home / "output").rglob("venue/*/*"))
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment, as a release has one")
+def test_a_process_started_through_the_link_stays_in_its_release(tmp_path):
+    """Else its next runner, and every module that it has not imported yet, would come from the next release."""
+    (tmp_path / "current").symlink_to(sys.prefix)
+    started = tmp_path / "current" / Path(sys.executable).relative_to(sys.prefix)
+    code = "import sys; from tbot_bot.runtime.releases import stay_in_release as stay; stay(); print(*sys.argv[1:])"
+    told = "; print(sys.executable, sys.prefix, sep='\\n')"
+    ended = subprocess.run([started, "-c", code + told, "a", "b c"], capture_output=True, text=True, check=True)
+    words, executable, prefix = ended.stdout.splitlines()
+    own = Path(sys.prefix).resolve()
+    assert words == "a b c"
+    assert Path(executable) == own / Path(sys.executable).relative_to(sys.prefix)
+    assert Path(prefix) == own
 
 
 def journal_is_there(installation):
