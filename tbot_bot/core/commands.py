@@ -97,7 +97,18 @@ class RaiseAlert:
     text: str
 
 
-Command = SubmitOrder | CancelOrder | ReplaceOrder | ReadPutQuotes | ReadVix | WatchSymbols | RaiseAlert
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngageKillSwitch:
+    """Latch the kill switch: this session ends now, and none begins until a person has lifted it."""
+
+    at: Instant
+    reason: str
+
+
+Command = (
+    SubmitOrder | CancelOrder | ReplaceOrder | ReadPutQuotes | ReadVix | WatchSymbols | RaiseAlert | EngageKillSwitch
+)
 
 
 @record
@@ -288,6 +299,18 @@ class TradeRecord:
 
 @record
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerHalted:
+    """A broker is out until the next trading day; what is open there is being closed."""
+
+    at: Instant
+    broker: str
+    code: str
+    """`daily_loss`, `watchdog`."""
+    reason: str
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NonDecision:
     """A candidate that gave no signal, and how near it came."""
 
@@ -334,6 +357,7 @@ Decision = (
     | StopMoved
     | ExitDecided
     | TradeRecord
+    | BrokerHalted
     | NonDecision
     | AnomalySeen
     | SessionEnded

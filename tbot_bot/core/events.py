@@ -28,6 +28,15 @@ class AccountsRead:
 
 @record
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsMarked:
+    """What the accounts are worth while something is open, at the brokers' own prices."""
+
+    at: Instant
+    accounts: tuple[Account, ...]
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierToday:
     """What earlier sessions of the same day left behind, read from the journal."""
 
@@ -38,6 +47,10 @@ class EarlierToday:
     """Trades of earlier sessions that are still open, over all brokers."""
     realized: tuple[tuple[str, str], ...] = ()
     """(broker, realised result of the day in dollars as a decimal string)."""
+    halted: tuple[tuple[str, str], ...] = ()
+    """(broker, why): halted until the next trading day."""
+    first_floats: tuple[tuple[str, str], ...] = ()
+    """(broker, equity in dollars as a decimal string) at the day's first open."""
 
 
 @record
@@ -268,6 +281,7 @@ OrderEvent = (
 
 Event = (
     AccountsRead
+    | AccountsMarked
     | EarlierToday
     | ScreenCompleted
     | BarsClosed

@@ -58,6 +58,8 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
                 ", ".join(f"{broker} {amount}" for broker, amount in event.realized) or "nothing"
             )
             return (Fact(timestamp=event.at, level=_V, event="earlier_today", text=text),)
+        case events.AccountsMarked():
+            return ()  # one a minute; what comes of them is told
         case events.ScreenCompleted():
             passed = sum(verdict.passed for verdict in event.verdicts)
             text = f"{passed} of {len(event.verdicts)} symbols passed, by {event.source}"

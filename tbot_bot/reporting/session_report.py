@@ -87,6 +87,11 @@ def _decided(at: Instant, output: commands.Output) -> tuple[Fact, ...]:
         case commands.RaiseAlert():
             text = f"{output.title}: {output.text}"
             return (Fact(timestamp=at, level=_Q, event="alert", code=output.severity.value, text=text),)
+        case commands.EngageKillSwitch():
+            return (Fact(timestamp=at, level=_Q, event="kill_switch_engaged", text=output.reason),)
+        case commands.BrokerHalted():
+            broker, code, text = output.broker, output.code, output.reason
+            return (Fact(timestamp=at, level=_Q, event="broker_halted", broker=broker, code=code, text=text),)
         case commands.ReadPutQuotes() | commands.ReadVix() | commands.WatchSymbols():
             return ()  # their answers are told
         case (

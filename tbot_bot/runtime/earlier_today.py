@@ -1,10 +1,12 @@
 """What earlier sessions of the same day did, read from the journal."""
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
-from tbot_bot.core.commands import TradeApproved, TradeOpened, TradeRecord
-from tbot_bot.core.events import EarlierToday
+from tbot_bot.core.codec import loads
+from tbot_bot.core.commands import BrokerHalted, TradeApproved, TradeOpened, TradeRecord
+from tbot_bot.core.events import AccountsRead, EarlierToday
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO
@@ -21,10 +23,14 @@ def earlier_today(journal: JournalReader, session: SessionId, at: Instant) -> Ea
     traded: dict[str, None] = {}
     opened: set[str] = set()
     realized: dict[str, Decimal] = {}
+    halted: dict[str, str] = {}
+    first_floats: dict[str, str] = {}
     for name in journal.sessions_of(session.day):
         other = SessionId.parse(name)
         if other.run != session.run or other == session:
             continue
+        for broker, equity in _floats_read(journal, name):
+            first_floats.setdefault(broker, equity)
         for row in journal.rows(session=name, kind=Kind.COMMAND):
             decided = decided_in(row)
             for output in () if decided is None else decided.outputs:
@@ -36,6 +42,8 @@ def earlier_today(journal: JournalReader, session: SessionId, at: Instant) -> Ea
                     case TradeRecord():
                         opened.discard(output.trade_id)
                         realized[output.broker] = realized.get(output.broker, ZERO) + output.pnl
+                    case BrokerHalted():
+                        halted[output.broker] = output.reason
                     case _:
                         pass
     return EarlierToday(
@@ -43,7 +51,18 @@ def earlier_today(journal: JournalReader, session: SessionId, at: Instant) -> Ea
         traded=tuple(traded),
         open_trades=len(opened),
         realized=tuple((broker, str(result)) for broker, result in realized.items()),
+        halted=tuple(halted.items()),
+        first_floats=tuple(first_floats.items()),
     )
+
+
+def _floats_read(journal: JournalReader, session: str) -> Iterator[tuple[str, str]]:
+    """Return what each account was worth when `session` began."""
+    for row in journal.rows(session=session, kind=Kind.INPUT):
+        event = loads(row.payload)
+        if isinstance(event, AccountsRead):
+            yield from ((account.broker, str(account.equity)) for account in event.accounts)
+            return  # it is among the first inputs
 
 
 def next_run(journal: JournalReader, day: date) -> int:

@@ -6,6 +6,7 @@ from typing import Protocol
 from tbot_bot.broker.broker_api import BrokerRouter
 from tbot_bot.core.commands import (
     CancelOrder,
+    EngageKillSwitch,
     Output,
     RaiseAlert,
     ReadPutQuotes,
@@ -55,9 +56,11 @@ class SessionHands:
         market: MarketAccess,
         now: Callable[[], Instant],
         alert: Callable[[RaiseAlert], None],
+        engage: Callable[[str], None],
     ) -> None:
-        """`now` gives the market time at which a broker's answer is taken."""
-        self._router, self._market, self._now, self._alert = router, market, now, alert
+        """`now` gives the market time at which a broker's answer is taken; `engage` latches the kill switch."""
+        self._router, self._market, self._now = router, market, now
+        self._alert, self._engage = alert, engage
 
     async def perform(self, output: Output) -> Sequence[Event]:
         """Do what `output` asks, and return what is known of it at once; decisions ask nothing."""
@@ -77,6 +80,9 @@ class SessionHands:
                 return [] if history is None else [history]
             case RaiseAlert():
                 self._alert(output)
+                return []
+            case EngageKillSwitch():
+                self._engage(output.reason)
                 return []
             case _:
                 return []

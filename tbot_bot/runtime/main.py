@@ -160,6 +160,7 @@ class Runner:
             observers=(files, status, data),
             log=self._log,
             wall_clock=wall_now,
+            engage=self._engage,
         )
         controls = Controls([])
         desk = DecisionDesk(self._control, request.session, controls.ask, self._log)
@@ -189,7 +190,7 @@ class Runner:
                 beat()
                 await asyncio.wait({projecting})
                 heart.stop()
-            return RunnerExit.KILLED if shell.engine.state.stop_code == "kill" else RunnerExit.DONE
+            return RunnerExit.KILLED if shell.engine.state.killed else RunnerExit.DONE
 
     async def _recover(self, shell: SessionShell, place: Workplace) -> None:
         """Replay the journal, and leave in it which code did so and whether it decides the same."""
@@ -213,6 +214,14 @@ class Runner:
             rows.append(Entry.of(noted, kind=Kind.NOTE, at=shell.at, recorded_at=started.at, session=str(session)))
         self._journal.append(rows)
         await shell.carry_out(output for output in found.owed if isinstance(output, RaiseAlert))
+        if shell.engine.state.killed:  # it may have died before the latch
+            self._engage(shell.engine.state.killed)
+
+    def _engage(self, reason: str) -> None:
+        """Latch the kill switch; the first reason stands."""
+        folder = ControlFolder(self._control)
+        if not folder.killed():
+            folder.latch(by="runner", why=reason)
 
     def _note_jump(self, jump: ClockJump) -> None:
         """Journal that the clock jumped; what the session makes of it is among its own inputs."""

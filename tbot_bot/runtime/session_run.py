@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from tbot_bot.broker.broker_sim import SimulatedBroker
 from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import (
+    AccountsMarked,
     AccountsRead,
     BarsClosed,
     EarlierToday,
@@ -210,12 +211,26 @@ class SessionRun:
                 continue
             await self._range_venues(step)
             await self._shell.take(self._market.closed(step))
+            await self._mark_accounts(step.end)
             await self._settle(every=False)
             if self._each_step is not None:
                 await self._each_step()
         await self._take_controls()
         if not self._shell.ended:
             await self._shell.take(MarketOver(at=max(self._shell.at, self._spec.windows.market_close)))
+
+    async def _mark_accounts(self, at: Instant) -> None:
+        """Tell what the accounts are worth while something is open: the day's limits count that too."""
+        state = self._shell.engine.state
+        names = dict.fromkeys(trade.broker for trade in state.active_trades() if trade.entered_at is not None)
+        accounts = []
+        for name in names:
+            try:
+                accounts.append(await self._brokers[name].account())
+            except BrokerUnavailable:
+                continue  # the last mark stands until it answers
+        if accounts:
+            await self._shell.take(AccountsMarked(at=at, accounts=tuple(accounts)))
 
     async def _reached(self, step: Step, at: Instant) -> bool:
         """Wait for `at` and return whether `step` is still to be told: not after the end, nor what was caught up on."""

@@ -87,6 +87,10 @@ def projector_from_file(bot: BotSettings, records: OutputPaths, until: int) -> P
         return projector_for(bot, journal, records, until=until)
 
 
+def _nothing(_: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workplace:
     """What the sessions of one process share."""
@@ -97,6 +101,8 @@ class Workplace:
     observers: Sequence[Observer]
     log: FilteringBoundLogger
     wall_clock: Callable[[], int]
+    engage: Callable[[str], None] = _nothing
+    """Latches the kill switch, with the reason; a dry run latches nothing."""
 
 
 @contextmanager
@@ -128,7 +134,9 @@ def session_of(
             spec=spec,
             journal=place.journal,
             tape=tape,
-            hands=SessionHands(router=BrokerRouter(place.brokers.values()), market=market, now=now, alert=alert),
+            hands=SessionHands(
+                router=BrokerRouter(place.brokers.values()), market=market, now=now, alert=alert, engage=place.engage
+            ),
             observers=place.observers,
             wall_clock=place.wall_clock,
         )

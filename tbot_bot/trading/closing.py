@@ -1,4 +1,4 @@
-"""The end of a trade: its record, and what its result does to the day's limits."""
+"""The end of a trade: its record, and its result."""
 
 from decimal import Decimal
 from typing import Final
@@ -69,8 +69,9 @@ def finish(state: SessionState, trade: Trade, *, unclosed: bool = False) -> None
             )
         )
     if not unclosed:
-        _book_result(state, trade.broker, pnl - trade.booked)
+        state.realized[trade.broker] = state.realized.get(trade.broker, ZERO) + pnl - trade.booked
         trade.booked = pnl
+        state.results_changed = True
 
 
 def close_the_books(state: SessionState) -> None:
@@ -97,28 +98,6 @@ def _error_code(state: SessionState, trade: Trade, size: Decimal, asked: Decimal
         return "partial" if size < asked else ""
     entry = state.orders_of(trade, Leg.ENTRY)[0]
     return "rejected" if entry.state is OrderState.REJECTED else "unfilled"
-
-
-def _book_result(state: SessionState, broker: str, pnl: Decimal) -> None:
-    state.realized[broker] = state.realized.get(broker, ZERO) + pnl
-    halt_at_daily_loss(state, broker)
-
-
-def halt_at_daily_loss(state: SessionState, broker: str) -> None:
-    """Halt `broker` until the next trading day where its realised loss of the day has reached the limit.
-
-    The limit is a fraction of the float at the day's first open: this session's float less what earlier ones made.
-    """
-    account = state.accounts.get(broker)
-    if account is None or broker in state.halted:
-        return
-    earlier = state.realized_earlier.get(broker, ZERO)
-    limit = state.spec.limits.daily_loss_limit * (account.equity - earlier)
-    loss = -(state.realized.get(broker, ZERO) + earlier)
-    if loss >= limit > ZERO:
-        reason = f"realised loss of the day {to_cents(loss)} USD reached the limit {to_cents(limit)} USD"
-        state.halted[broker] = reason
-        state.emit(RaiseAlert(severity=Severity.CRITICAL, title=f"{broker} is halted", text=reason))
 
 
 def _quantity(fills: list[Fill]) -> Decimal:

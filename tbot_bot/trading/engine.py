@@ -21,6 +21,7 @@ from tbot_bot.core.commands import (
     WatchSymbols,
 )
 from tbot_bot.core.events import (
+    AccountsMarked,
     AccountsRead,
     AnswerLost,
     BarsClosed,
@@ -50,8 +51,8 @@ from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
-from tbot_bot.trading import entries, exit_desk, order_events, phases
-from tbot_bot.trading.closing import close_the_books, halt_at_daily_loss
+from tbot_bot.trading import entries, exit_desk, losses, order_events, phases
+from tbot_bot.trading.closing import close_the_books
 from tbot_bot.trading.instrument_choice import inverse_etf
 from tbot_bot.trading.live_candidates import fix_shares
 from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
@@ -77,6 +78,7 @@ class Engine:
         self._handlers: Final[dict[type, Callable[..., None]]] = {
             BarsClosed: self._on_bars,
             AccountsRead: self._on_accounts,
+            AccountsMarked: self._on_marks,
             EarlierToday: self._on_earlier,
             ScreenCompleted: self._on_screen,
             QuotesRead: self._on_quotes,
@@ -114,6 +116,8 @@ class Engine:
             return state.out
         state.at = max(state.at, event.at)
         handler(event)
+        while state.results_changed:  # leaving a halted broker may bring a result that reaches another's limit
+            self._mind_the_losses()
         self._end_if_flat()
         return state.out
 
@@ -125,13 +129,13 @@ class Engine:
         for broker in self.spec.brokers:
             if broker.halted:
                 state.halted[broker.name] = "halted until the next trading day"
+        state.results_changed = True
 
     def _on_earlier(self, event: EarlierToday) -> None:
-        self.state.traded_earlier = event.traded
-        self.state.earlier_open_trades = event.open_trades
-        self.state.realized_earlier = {broker: exact(result) for broker, result in event.realized}
-        for broker in self.state.realized_earlier:
-            halt_at_daily_loss(self.state, broker)
+        losses.on_earlier(self.state, event)
+
+    def _on_marks(self, event: AccountsMarked) -> None:
+        losses.on_marks(self.state, event)
 
     def _on_screen(self, event: ScreenCompleted) -> None:
         state = self.state
@@ -281,7 +285,6 @@ class Engine:
         if self.state.ended and not self.state.flat():
             self.state.ended = False  # a late execution or bust: there is something to close again
             phases.enter(self.state, self._enter, Phase.CLOSE_OUT, "an execution changed after the end")
-        self._leave_halted_brokers()
 
     def _on_control(self, event: ControlReceived) -> None:
         state = self.state
@@ -291,7 +294,7 @@ class Engine:
             case ControlKind.STOP:
                 phases.stop(state, self._enter, "stop_request", f"{event.by}: {event.why}")
             case ControlKind.KILL:
-                phases.stop(state, self._enter, "kill", f"{event.by}: {event.why}")
+                losses.kill(state, self._stop, f"{event.by}: {event.why}")
             case ControlKind.CONFIRM if trade is not None and trade.state is TradeState.AWAITING_CONFIRMATION:
                 entries.confirm(state, trade)
             case ControlKind.DECLINE if trade is not None and trade.state is TradeState.AWAITING_CONFIRMATION:
@@ -322,11 +325,15 @@ class Engine:
         for trade in state.active_trades():
             exit_desk.pursue(state, trade)
 
-    def _leave_halted_brokers(self) -> None:
-        for broker, reason in tuple(self.state.halted.items()):  # a loss may halt another one on the way
-            for trade in self.state.active_trades():
-                if trade.broker == broker:
-                    self._leave(trade, "broker_halted", reason)
+    def _mind_the_losses(self) -> None:
+        state = self.state
+        losses.judge(state, self._stop)
+        for trade in state.active_trades():
+            if trade.broker in state.halted:
+                self._leave(trade, "broker_halted", state.halted[trade.broker])
+
+    def _stop(self, code: str, reason: str) -> None:
+        phases.stop(self.state, self._enter, code, reason)
 
     def _enter(self, phase: Phase) -> None:
         """Do what the beginning of `phase` asks for."""

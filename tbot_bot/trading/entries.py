@@ -1,5 +1,6 @@
 """From a signal to an entry order: confirmation, instrument, size, checks."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from tbot_bot.core.commands import (
@@ -15,7 +16,7 @@ from tbot_bot.core.identity import Leg, trade_id
 from tbot_bot.core.instruments import Instrument, Rounding
 from tbot_bot.core.money import ONE, ZERO
 from tbot_bot.core.options import PutQuote
-from tbot_bot.core.orders import Direction, OrderRequest, OrderType, Side
+from tbot_bot.core.orders import Account, Direction, OrderRequest, OrderType, Side
 from tbot_bot.core.policies import EntryOrder, Routing
 from tbot_bot.core.screening import Outcome
 from tbot_bot.trading import allocation, sizing
@@ -162,7 +163,7 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
     allotted = ZERO
     if taken < len(fractions):
         allotted = allocation.allotments(state.budgets[trade.broker], fractions)[taken]
-    account = state.accounts[trade.broker]
+    account = _account(state, trade.broker)
     quantity = sizing.quantity_for(
         mode=state.spec.allocation.sizing_mode,
         allotted=allotted,
@@ -215,6 +216,8 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
             checks=asked.answers,
         )
     )
+    known = state.approved_since_mark.get(trade.broker, ZERO)
+    state.approved_since_mark[trade.broker] = known + intent.notional
     submit(state, trade, Leg.ENTRY, asked.approved)
 
 
@@ -241,7 +244,7 @@ def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal
         all_positions=state.slots_used() + state.earlier_open_trades,
         budget=state.budgets.get(trade.broker, ZERO),
         committed=state.committed(trade.broker),
-        account=state.accounts[trade.broker],
+        account=_account(state, trade.broker),
         last_trade=price,
         price_age=state.at - seen,
         bar_span=state.spec.windows.bar_span,
@@ -249,6 +252,15 @@ def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal
         average_volume=_average_volume(state, trade.symbol),
         orders_last_minute=len(within_a_minute(state.order_times, state.at)),
         opposite_orders=_opposite_orders(state, trade, instrument, side),
+    )
+
+
+def _account(state: SessionState, broker: str) -> Account:
+    """Return the account as last read, less what has been approved since: the broker may not know of it yet."""
+    account = state.marks.get(broker) or state.accounts[broker]
+    spent = state.approved_since_mark.get(broker, ZERO)
+    return replace(
+        account, buying_power=account.buying_power - spent, settled_cash=max(account.settled_cash - spent, ZERO)
     )
 
 

@@ -94,6 +94,16 @@ class SessionState:
     budgets: dict[str, Decimal] = field(default_factory=dict)
     shares: dict[str, tuple[Decimal, ...]] = field(default_factory=dict)
     halted: dict[str, str] = field(default_factory=dict)
+    killed: str = ""
+    """Why this session has engaged the kill switch; empty while it has not."""
+    marks: dict[str, Account] = field(default_factory=dict)
+    """What each account was worth when it was last asked; absent before the first answer."""
+    approved_since_mark: dict[str, Decimal] = field(default_factory=dict)
+    """Dollars of entries approved since the account was last read: its buying power does not know of them yet."""
+    first_floats: dict[str, Decimal] = field(default_factory=dict)
+    """Equity of each account at the day's first open."""
+    results_changed: bool = False
+    """Whether the day's results have to be held against their limits."""
     realized: dict[str, Decimal] = field(default_factory=dict)
     realized_earlier: dict[str, Decimal] = field(default_factory=dict)
     earlier_open_trades: int = 0

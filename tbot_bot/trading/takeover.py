@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from tbot_bot.core.commands import (
+    BrokerHalted,
     CancelOrder,
     ConfirmationAwaited,
+    EngageKillSwitch,
     ExitDecided,
     Output,
     Phase,
@@ -93,6 +95,7 @@ class Follower:
             case EarlierToday():
                 state.traded_earlier, state.earlier_open_trades = event.traded, event.open_trades
                 state.realized_earlier = {broker: exact(result) for broker, result in event.realized}
+                state.halted.update(event.halted)
             case ScreenCompleted():
                 state.verdicts = {verdict.symbol: verdict for verdict in event.verdicts}
                 chosen = sorted((one for one in event.verdicts if one.rank > 0), key=lambda one: one.rank)
@@ -100,6 +103,8 @@ class Follower:
             case VixRead():
                 state.vix = event.reading
             case ControlReceived(kind=ControlKind.STOP | ControlKind.KILL):
+                if event.kind is ControlKind.KILL:
+                    state.killed = state.killed or f"{event.by}: {event.why}"
                 state.stop_code = state.stop_code or ("kill" if event.kind is ControlKind.KILL else "stop_request")
             case EntriesSuspended():
                 state.suspended = event.reason
@@ -175,6 +180,10 @@ class Follower:
                 state.watched = output.symbols
             case SharesFixed():
                 state.shares[output.broker] = output.shares
+            case BrokerHalted():
+                state.halted[output.broker] = output.reason
+            case EngageKillSwitch():
+                state.killed = output.reason
             case SessionEnded():
                 state.ended = True
             case _:
