@@ -121,7 +121,7 @@ def tail(
 
 def show(
     rows: Annotated[
-        RowRange | None, typer.Argument(parser=range_of, metavar="[ROWS]", help="Row numbers: 17, 17-40 or 17-.")
+        RowRange | None, typer.Argument(parser=range_of, metavar="ROWS", help="Row numbers: 17, 17-40 or 17-.")
     ] = None,
     *,
     session: Session = None,
@@ -196,7 +196,10 @@ def export(
     mode: Books = Mode.PAPER,
     as_json: Json = False,
 ) -> int:
-    """Make the files for people anew from the journal; or, with an option, write its rows as JSON lines."""
+    """Make the files for people anew, or write rows as JSON lines.
+
+    Without --day, --session or --out: the files. The same journal gives the same bytes.
+    """
     from tbot_bot.runtime import journal_export  # noqa: PLC0415 - `--help` stays fast
 
     if day is not None and session is not None:

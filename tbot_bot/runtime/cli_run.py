@@ -39,7 +39,7 @@ def run(
     ] = False,
     data: Data = None,
     vix: Vix = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the built-in market.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed of the built-in market.")] = None,
     speed: Annotated[
         str, typer.Option(metavar="NUMBER", help="Market seconds per second; default: TIME_COMPRESSION.")
     ] = "",

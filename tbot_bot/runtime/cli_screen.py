@@ -29,11 +29,11 @@ def screen(
     explain: Annotated[str, typer.Option(metavar="SYMBOL", help="Every rule's answer about one symbol.")] = "",
     day: Day = None,
     data: Data = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the built-in market.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed of the built-in market.")] = None,
     settings: Sets = None,
     as_json: Json = False,
 ) -> int:
-    """Run the screener on the built-in or a recorded market and print its verdict on each symbol."""
+    """Screen a market and say why each symbol passed or failed."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime import screen_now  # noqa: PLC0415
 

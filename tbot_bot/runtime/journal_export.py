@@ -1,5 +1,6 @@
 """`tbot journal export`: files for people made anew, or rows as lines. The same journal gives the same bytes."""
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -67,6 +68,8 @@ def write_lines(path: Path, lines: Iterable[str]) -> WrittenLines:
     Raises:
         OSError: it could not be written; what was there is untouched, and no draft is left.
     """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
     count, digest = 0, hashlib.sha256()
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
