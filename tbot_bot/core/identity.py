@@ -16,6 +16,8 @@ _TRADE_ID: Final = re.compile(
     r"(?P<day>[0-9]{8})-(?P<strategy>open|mid|close)-(?:r(?P<run>[1-9][0-9]{0,8})-)?(?P<broker>[^-\s]+)-(?P<symbol>\S+)"
 )
 
+_ATTEMPT: Final = re.compile("[1-9][0-9]{0,8}")
+
 
 class Mode(StrEnum):
     """Which books a record belongs to; every record carries it."""
@@ -39,6 +41,8 @@ class Leg(StrEnum):
     ENTRY = "entry"
     STOP = "stop"
     EXIT = "exit"
+    DEAD_MAN = "deadman"
+    """An exit by the dead-man path, without an engine."""
 
 
 @record
@@ -70,6 +74,49 @@ class SessionId:
         return cls(day=date.fromisoformat(day), strategy=StrategyName(strategy), run=int(run or 1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeName:
+    """What a trade's id says."""
+
+    session: SessionId
+    broker: str
+    symbol: str
+    """The underlying."""
+
+    @classmethod
+    def parse(cls, trade: str) -> Self | None:
+        """Read what `trade_id` writes; None where it is no such id."""
+        found = _TRADE_ID.fullmatch(trade)
+        if found is None:
+            return None
+        day, strategy, run = found["day"], found["strategy"], found["run"]
+        try:
+            session = SessionId(
+                day=date(int(day[:4]), int(day[4:6]), int(day[6:])), strategy=StrategyName(strategy), run=int(run or 1)
+            )
+        except ValueError:  # a thirteenth month
+            return None
+        return cls(session=session, broker=found["broker"], symbol=found["symbol"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderName:
+    """What a client order id says; whatever bears such a name at a broker is ours."""
+
+    trade: str
+    leg: Leg
+    attempt: int
+
+    @classmethod
+    def parse(cls, order_id: str) -> Self | None:
+        """Read what `client_order_id` writes; None where it is no such id: somebody else's order."""
+        trade, _, tail = order_id.rpartition("-")
+        leg = next((leg for leg in Leg if tail.startswith(leg)), None)
+        if leg is None or TradeName.parse(trade) is None or not _ATTEMPT.fullmatch(tail[len(leg) :]):
+            return None
+        return cls(trade=trade, leg=leg, attempt=int(tail[len(leg) :]))
+
+
 def trade_id(session: SessionId, broker: str, symbol: str) -> str:
     """Return the id of the one trade that `session` may make in `symbol` (the underlying) at `broker`."""
     again = f"r{session.run}-" if session.run > 1 else ""
@@ -78,16 +125,8 @@ def trade_id(session: SessionId, broker: str, symbol: str) -> str:
 
 def session_of_trade(trade: str) -> SessionId | None:
     """Return the session that `trade_id` put into `trade`; None where it is no such id."""
-    found = _TRADE_ID.fullmatch(trade)
-    if found is None:
-        return None
-    day, strategy, run = found["day"], found["strategy"], found["run"]
-    try:
-        return SessionId(
-            day=date(int(day[:4]), int(day[4:6]), int(day[6:])), strategy=StrategyName(strategy), run=int(run or 1)
-        )
-    except ValueError:  # a thirteenth month
-        return None
+    found = TradeName.parse(trade)
+    return None if found is None else found.session
 
 
 def client_order_id(trade: str, leg: Leg, attempt: int) -> str:

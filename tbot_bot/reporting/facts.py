@@ -7,10 +7,10 @@ from enum import StrEnum
 from tbot_bot.core import events
 from tbot_bot.core.commands import Decided
 from tbot_bot.core.instants import Instant
-from tbot_bot.reporting.noted import ErrorRaised, Noted, SessionSkipped
+from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, Noted, SessionSkipped
 from tbot_bot.trading.spec import SessionSpec
 
-Remark = ErrorRaised | Noted | SessionSkipped
+Remark = DeadManReport | ErrorRaised | Noted | SessionSkipped
 Item = SessionSpec | events.Event | Decided | Remark
 """What a projection is fed with: the record of one journal row, or a step of bars from the tape."""
 

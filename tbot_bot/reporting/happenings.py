@@ -6,7 +6,7 @@ from tbot_bot.core import events
 from tbot_bot.core.money import plain
 from tbot_bot.core.screening import Outcome, Verdict
 from tbot_bot.reporting.facts import Fact, Level, Remark
-from tbot_bot.reporting.noted import ErrorRaised, Noted, SessionSkipped
+from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, Noted, SessionSkipped
 from tbot_bot.trading.spec import SessionSpec
 
 _Q: Final = Level.QUIET
@@ -40,6 +40,11 @@ def remarked(remark: Remark) -> Fact:
                 code=remark.code,
                 text=f"{remark.error_class}: {where}{remark.text}",
             )
+        case DeadManReport():
+            closed = " ".join(trade.trade_id for trade in remark.trades) or "no trade"
+            text = f"{remark.why}; cancelled {len(remark.cancelled)} orders, closed {closed}"
+            left = f"; LEFT: {'; '.join(remark.left)}" if remark.left else ""
+            return Fact(timestamp=remark.at, level=_Q, event="dead_man", text=text + left)
         case SessionSkipped():
             return Fact(timestamp=remark.at, level=_Q, event="session_skipped", text=remark.reason)
         case Noted():

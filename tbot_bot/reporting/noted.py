@@ -9,6 +9,7 @@ from typing import Final
 
 from tbot_bot.config.error_handler import Severity, TbotError
 from tbot_bot.core.codec import record
+from tbot_bot.core.commands import TradeRecord
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Instant
 
@@ -80,4 +81,20 @@ class Noted:
     text: str
 
 
-__all__ = ["ErrorRaised", "Noted", "SessionSkipped"]
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadManReport:
+    """What the dead-man path did about a session whose runner could not be started any more."""
+
+    at: Instant
+    """Market time."""
+    why: str
+    cancelled: tuple[str, ...]
+    """Client ids of the orders that it cancelled."""
+    trades: tuple[TradeRecord, ...]
+    """What was closed, or is still held (`unclosed`)."""
+    left: tuple[str, ...]
+    """In words, what a person has to see to; empty where everything is flat."""
+
+
+__all__ = ["DeadManReport", "ErrorRaised", "Noted", "SessionSkipped"]

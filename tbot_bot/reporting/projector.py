@@ -22,8 +22,8 @@ from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting import daily_summary, session_report, trade_logger
 from tbot_bot.reporting.atomic import RecordsError, append_lines, replace_file, settle_log
 from tbot_bot.reporting.day_report import DayReport, day_report_of
-from tbot_bot.reporting.facts import Item, Level, LogFormat
-from tbot_bot.reporting.noted import ErrorRaised, Noted, SessionSkipped
+from tbot_bot.reporting.facts import Item, Level, LogFormat, Remark
+from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, Noted, SessionSkipped
 from tbot_bot.reporting.report_router import LiveRecordsRefused, OutputPaths
 from tbot_bot.reporting.story import Stories
 from tbot_bot.reporting.unresolved import UnresolvedOrders, line_of
@@ -135,7 +135,7 @@ class Projector:
             self._summary_dirty = True
         if isinstance(item, Decided):
             return any(isinstance(told, _MOMENTS) for told in item.outputs)
-        return isinstance(item, SessionSpec | ErrorRaised | SessionSkipped)
+        return isinstance(item, SessionSpec | DeadManReport | ErrorRaised | SessionSkipped)
 
     def _write_history(self) -> None:
         rows = tuple(self._stories.rows())
@@ -193,7 +193,7 @@ def item_of(row: Row) -> Item | None:
             return Noted(at=at, text=row.payload)
         raise JournalError(f"row {row.seq} cannot be read: {error}", mend="Run `tbot journal verify`.") from None
     if row.kind in {Kind.ERROR, Kind.NOTE}:
-        return found if isinstance(found, ErrorRaised | Noted | SessionSkipped) else Noted(at=at, text=row.payload)
+        return found if isinstance(found, Remark) else Noted(at=at, text=row.payload)
     if row.kind is Kind.SESSION and isinstance(found, SessionSpec):
         return found
     if row.kind is Kind.COMMAND and isinstance(found, Decided):

@@ -19,7 +19,7 @@ from tbot_bot.core.money import plain
 from tbot_bot.core.orders import OrderRequest
 from tbot_bot.reporting.facts import Fact, Item, Level, LogFormat, signed
 from tbot_bot.reporting.happenings import happened, planned, remarked
-from tbot_bot.reporting.noted import ErrorRaised, Noted, SessionSkipped
+from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, Noted, SessionSkipped
 from tbot_bot.reporting.shapes import text_of
 from tbot_bot.trading.spec import SessionSpec
 
@@ -40,6 +40,8 @@ def facts_of(item: Item) -> tuple[Fact, ...]:
             return tuple(fact for output in item.outputs for fact in _decided(item.at, output))
         case SessionSpec():
             return (planned(item),)
+        case DeadManReport():
+            return (remarked(item), *(fact for trade in item.trades for fact in _of_trade(trade)))
         case ErrorRaised() | Noted() | SessionSkipped():
             return (remarked(item),)
         case _:

@@ -11,7 +11,7 @@ from tbot_bot.core.commands import Decided, NonDecision, PhaseEntered, SignalDro
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Instant
 from tbot_bot.reporting.facts import Item
-from tbot_bot.reporting.noted import ErrorRaised, SessionSkipped
+from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, SessionSkipped
 from tbot_bot.reporting.trade_logger import TradeRow, row_of, row_of_refusal
 from tbot_bot.trading.spec import SessionSpec
 
@@ -47,7 +47,7 @@ class SessionStory:
         """Return the tags under which the session trades."""
         return self.spec.tags if self.spec is not None else ()
 
-    def feed(self, item: Item) -> None:
+    def feed(self, item: Item) -> None:  # noqa: C901 - one case for each kind of record
         """Take in the next row's record."""
         match item:
             case SessionSpec():
@@ -60,6 +60,11 @@ class SessionStory:
                 self._seen(item.at)
                 for account in item.accounts:
                     self.floats.setdefault(account.broker, account.equity)
+            case DeadManReport():
+                self.errors.append(f"dead-man path: {item.why}")
+                for trade in item.trades:
+                    self.trades.append(trade)
+                    self.rows.append(row_of(trade))
             case ErrorRaised():
                 self.errors.append(f"{item.error_class} {item.code}: {item.text}")
             case events.OrderRejected():

@@ -4,7 +4,7 @@ Partial fills need memory: an order whose fills do not add up to its quantity wh
 session does. Every run of a session is kept, as in the session's log.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -15,7 +15,7 @@ from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.core.orders import OrderRequest
 from tbot_bot.reporting.facts import Item
-from tbot_bot.reporting.noted import ErrorRaised
+from tbot_bot.reporting.noted import DeadManReport, ErrorRaised
 from tbot_bot.reporting.shapes import text_of, to_plain
 
 
@@ -27,7 +27,8 @@ class Unresolved:
     session_id: str
     strategy: str
     kind: str
-    """`rejected`, `cancel_rejected`, `partial_fill`, `answer_lost`, `fill_busted`, `anomaly`, `error`."""
+    """`rejected`, `cancel_rejected`, `partial_fill`, `answer_lost`, `fill_busted`, `anomaly`, `error`,
+    `dead_man`."""
     broker: str
     symbol: str
     order_id: str
@@ -64,6 +65,8 @@ class UnresolvedOrders:
                 return tuple(line for output in item.outputs for line in self._decided(output))
             case ErrorRaised():
                 return (self._error(item),)
+            case DeadManReport():
+                return self._dead_man(item)
             case events.OrderFilled(fill=fill):
                 known = self._orders.get(fill.client_order_id)
                 if known is not None:
@@ -104,6 +107,19 @@ class UnresolvedOrders:
         order.told = True
         text = f"{how} with {plain(order.filled)} of {plain(order.request.quantity)} filled"
         return (self._line(at, "partial_fill", order_id, text),)
+
+    def _dead_man(self, report: DeadManReport) -> tuple[Unresolved, ...]:
+        """Tell of each trade that was closed without an engine, and of what is left for a person."""
+        first = self._line(report.at, "dead_man", "", report.why)
+        trades = (
+            replace(
+                first, broker=trade.broker, symbol=trade.ticker, code=trade.error_code.upper(),
+                text=f"{trade.trade_id}: {plain(trade.size)} {trade.instrument}, "
+                + ("still held" if trade.exit_price is None else f"out at {plain(trade.exit_price)}"),
+            )
+            for trade in report.trades
+        )  # fmt: skip
+        return (first, *trades, *(replace(first, code="LEFT", text=text) for text in report.left))
 
     def _line(self, at: Instant, kind: str, order_id: str, text: str) -> Unresolved:
         order = self._orders.get(order_id)

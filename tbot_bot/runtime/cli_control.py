@@ -36,9 +36,16 @@ def resume(*, why: Annotated[str, typer.Option(metavar="TEXT", help="The reason,
     """Release the kill switch. The next start trades again."""
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime import resume as release  # noqa: PLC0415
+    from tbot_bot.runtime.background import control_path  # noqa: PLC0415
+    from tbot_bot.runtime.dead_man_run import pending  # noqa: PLC0415
 
+    left = pending(control_path(tbot_home()))
     released = release.resume(tbot_home(), by=user_name("tbot resume"), why=why)
     typer.echo(f"the kill switch is released; it was engaged {released.engaged}")
+    if left is not None:
+        complain(
+            f"positions of {left.session} could not be closed; compare the account with the broker's before a start"
+        )
     typer.echo("nothing was started: `tbot start` does that")
     return DONE
 

@@ -269,9 +269,7 @@ class Runner:
 
     def _store(self, broker: str) -> VenueStore:
         """Return where the embedded venue of `broker` keeps what it knows; each rehearsal of a day has its own."""
-        session = self._request.session
-        folder = self._records.home / "output" / "venue" / f"{session.day.isoformat()}_{session.run}"
-        return VenueStore(folder / f"{broker}_{self._records.mode}.sqlite3")
+        return VenueStore(self._request.venue_folder / f"{broker}_{self._records.mode}.sqlite3")
 
 
 async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], None], desk: DecisionDesk) -> None:

@@ -14,6 +14,7 @@ from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.background import control_path
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.control import KILLED_FILE, ControlFolder, Flag, set_aside
+from tbot_bot.runtime.dead_man_run import DEAD_MAN_FILE
 from tbot_bot.runtime.locks import RUNNER_LOCK, SUPERVISOR_LOCK, AlreadyRunning, Lock
 
 _WAIT: Final = "Wait for its end (`tbot status`), or stop it with `tbot stop`, and resume then."
@@ -54,6 +55,7 @@ def resume(home: Path, *, by: str, why: str) -> KillSwitchReleased:
         journal = stack.enter_context(Journal.open(records.journal, records.mode))
         journal.append([Entry.of(released, kind=Kind.CONTROL, at=released.at, recorded_at=released.at)])
         try:
+            set_aside(control, control / DEAD_MAN_FILE)  # whoever resumes has seen to what it could not close
             set_aside(control, control / KILLED_FILE)
         except OSError as error:
             raise TbotError(

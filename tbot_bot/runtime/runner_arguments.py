@@ -48,6 +48,11 @@ class RunnerArguments:
         """Return the market's clock, the same as the supervisor's."""
         return clock_of(self.anchor, self.speed)
 
+    @property
+    def venue_folder(self) -> Path:
+        """Return where the embedded venues keep what they know; each rehearsal of a day has its own."""
+        return self.home / "output" / "venue" / f"{self.session.day.isoformat()}_{self.session.run}"
+
     def argv(self) -> tuple[str, ...]:
         """Return the command line that `parse` reads."""
         words = ["--session", str(self.session), "--home", str(self.home)]

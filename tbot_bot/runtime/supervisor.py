@@ -7,15 +7,16 @@ plan, and the clock in `control/supervisor.json`, so that the next supervisor go
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from structlog.typing import FilteringBoundLogger
 
-from tbot_bot.config.error_handler import ConfigError
+from tbot_bot.config.error_handler import ConfigError, JournalError
 from tbot_bot.config.settings import Settings
+from tbot_bot.core.codec import CodecError
 from tbot_bot.core.identity import SessionId, StrategyName
 from tbot_bot.core.instants import Instant, iso, seconds
 from tbot_bot.journal.store import Journal
@@ -32,6 +33,7 @@ from tbot_bot.runtime.day_choice import (
     take_up,
     without_idle_time,
 )
+from tbot_bot.runtime.dead_man_run import Pending, close_everything
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.housekeeping import Housekeeping
@@ -183,8 +185,9 @@ class Supervisor:
                 return
         self._reload_settings()
         self._book.session_begins(planned.strategy)
+        command = self._command(hand, session)
         self._watch = RunnerWatch(
-            command=self._command(hand, session),
+            command=command,
             control=self._control_path,
             output=self._records.process_logs / "runner.out",
             ended=lambda: progress_of(self._journal, session).ended_at is not None,
@@ -198,6 +201,8 @@ class Supervisor:
         self._voice.show(in_session=True)  # the runner's last word, before our own takes its place
         self._watch = None
         self._take_note(session, end)
+        if end.kind in {EndKind.GAVE_UP, EndKind.CONFIGURATION}:
+            await self._close_without_runner(session, command, end.detail)
 
     def _restarted(self, session: SessionId, text: str) -> None:
         self._book.runner_restarted()
@@ -234,14 +239,30 @@ class Supervisor:
             case EndKind.KILLED:
                 self._kill(end.detail or "the kill switch ended the session")
             case EndKind.GAVE_UP:
+                self._control.latch(by="supervisor", why=end.detail)  # first: whatever comes, nothing trades again
                 self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail)
-                self._control.latch(by="supervisor", why=end.detail)
                 self._kill(end.detail)
             case _:
                 self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail or str(end.kind.value))
                 self._failed = True
+
+    async def _close_without_runner(self, session: SessionId, command: Sequence[str], why: str) -> None:
+        """Cancel and close what is ours through the brokers, by a process that needs no engine."""
+        try:
+            progress = progress_of(self._journal, session)
+            if not progress.begun or progress.ended_at is not None:
+                return  # nothing was ever ordered, or all is closed
+        except (JournalError, CodecError) as error:
+            self._log.error("journal_unreadable", error=str(error))
+        self._voice.tell(f"{session}: closing everything without a runner")
+        what = Pending(session=str(session), why=why, argv=tuple(command[command.index(RUNNER_MODULE) + 1 :]))
+        outcome = await close_everything(what, self._control_path, self._records.process_logs / "dead_man.out")
+        self._voice.error(session, f"closed without a runner: {outcome.words}")
+        if not outcome.flat:
+            self._control.latch(by="supervisor", why=f"{session} could not be closed: {outcome.words}")
+            self._kill(outcome.words)
 
     # --- control ------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from tbot_bot import __version__
-from tbot_bot.config.error_handler import TbotError
+from tbot_bot.config.error_handler import JournalError, TbotError
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import SECOND, Instant
 from tbot_bot.journal.chain import Kind
@@ -65,9 +65,7 @@ class Voice:
         error = TbotError(text, where=str(session))
         self._log.error("runner", session=str(session), error=text)
         raised = ErrorRaised.of(error, at=wall_now())
-        self._journal.append(
-            [Entry.of(raised, kind=Kind.ERROR, at=raised.at, recorded_at=wall_now(), session=str(session))]
-        )
+        self._append(Entry.of(raised, kind=Kind.ERROR, at=raised.at, recorded_at=wall_now(), session=str(session)))
         if self._console is not None:
             self._console.say(f"error: {error}")
 
@@ -108,4 +106,11 @@ class Voice:
             self._log.error("status_not_written", error=str(error))
 
     def _note(self, what: Noted | SessionSkipped, at: Instant, session: str) -> None:
-        self._journal.append([Entry.of(what, kind=Kind.NOTE, at=at, recorded_at=wall_now(), session=session)])
+        self._append(Entry.of(what, kind=Kind.NOTE, at=at, recorded_at=wall_now(), session=session))
+
+    def _append(self, entry: Entry) -> None:
+        """Journal a word of ours; where that fails, what it was about must be done all the same."""
+        try:
+            self._journal.append([entry])
+        except JournalError as error:
+            self._log.error("word_not_journaled", payload=entry.payload, error=str(error))

@@ -21,6 +21,7 @@ from tbot_bot.runtime.build_check import build_check, check_line
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.config_failure import record_failure
 from tbot_bot.runtime.control import ControlFolder, Flag
+from tbot_bot.runtime.dead_man_run import close_everything, pending
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.releases import stay_in_release
@@ -54,7 +55,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         stack.enter_context(Lock(control / SUPERVISOR_LOCK))
         if console is not None:
             stack.callback(console.close)
-        refused = _why_not(ControlFolder(control), console)
+        refused = _why_not(ControlFolder(control), console, request.home / "logs" / "bot" / "dead_man.out")
         if refused is not None:
             return refused
         report = build_check(request.home, settings)
@@ -90,12 +91,19 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         return asyncio.run(_run(room))
 
 
-def _why_not(folder: ControlFolder, console: Console | None) -> int | None:
-    """Return the exit status of a start that the kill switch forbids, None where it allows one."""
+def _why_not(folder: ControlFolder, console: Console | None, output: Path) -> int | None:
+    """Return the exit status of a start that the kill switch forbids, None where it allows one.
+
+    `output` takes the words of a dead-man path that has not been finished, and is now.
+    """
     folder.take(Flag.KILL)  # left while nobody ran: it latches now
     killed = folder.killed()
     if not killed:
         return None
+    unfinished = pending(folder.folder)
+    if unfinished is not None:  # by a supervisor that died over it, or where not all could be closed
+        outcome = asyncio.run(close_everything(unfinished, folder.folder, output))
+        _complain(console, f"{unfinished.session}, closed without a runner: {outcome.words}")
     _complain(console, f"the kill switch is engaged {killed}; `tbot resume --why TEXT` lets it trade again")
     return KILLED
 

@@ -65,7 +65,7 @@ def _on_fill(state: SessionState, fill: Fill) -> None:
             exit_desk.on_entry_fill(state, trade, fill)
         case Leg.STOP:
             exit_desk.on_stop_fill(state, trade, after)
-        case Leg.EXIT:
+        case Leg.EXIT | Leg.DEAD_MAN:
             exit_desk.pursue(state, trade)
 
 

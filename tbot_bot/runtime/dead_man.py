@@ -1,0 +1,292 @@
+"""The dead-man path: what a supervisor starts when a session's runner cannot be started any more.
+
+A process of its own, without engine and strategies. It takes the runner's lock, closes what is ours at each
+venue (`flattening`), journals what it did, and prints it. The journal tells which orders are ours; where it
+cannot be read, every order that bears a name of our making counts. Exit status 0: nothing of ours is left.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
+from tbot_bot.broker.matching import Venue
+from tbot_bot.broker.venue_state import PutPricer
+from tbot_bot.config.error_handler import BrokerError, JournalError, TbotError
+from tbot_bot.core.codec import CodecError, loads
+from tbot_bot.core.commands import Decided, ReplaceOrder, SubmitOrder, TradeApproved, TradeRecord
+from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable
+from tbot_bot.core.identity import Mode, OrderName, SessionId, TradeName
+from tbot_bot.core.instants import Duration, Instant
+from tbot_bot.core.market_day import MarketDay
+from tbot_bot.core.money import ZERO
+from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.store import Entry, Journal, journal_path, open_reader
+from tbot_bot.reporting.noted import DeadManReport
+from tbot_bot.runtime.background import control_path, say
+from tbot_bot.runtime.clock import RunClock, monotonic_seconds, wall_now
+from tbot_bot.runtime.flattening import UNCLOSED, Flattener, VenueTrade, is_of_our_making, record_of
+from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
+from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
+
+SECONDS_MAX: Final = 600.0
+"""Real time for everything: at real speed a simulated venue fills with the next bar, five minutes away at worst."""
+_NAP_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """The embedded market of the day, with what prices its puts."""
+
+    day: MarketDay
+    puts: PutPricer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the journal knows of our trades of this day."""
+
+    trades: frozenset[str] = frozenset()
+    """Every trade that was given an order."""
+    open: frozenset[str] = frozenset()
+    """Approved ones without an end."""
+    told: frozenset[str] = frozenset()
+    """Those that an earlier run of this path has journaled."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One run of the path."""
+
+    request: RunnerArguments
+    control: Path
+    why: str
+    tell: Callable[[str], None]
+    deadline: float
+    """On the monotonic clock."""
+    left: list[str] = field(default_factory=list)
+
+    async def run(self) -> int:
+        """Close everything, record it, and return the exit status.
+
+        Raises:
+            AlreadyRunning: a runner is alive and does not let go of its lock.
+        """
+        lock = await Lock(self.control / RUNNER_LOCK).take_when_free(self._late)
+        try:
+            known, market = self._known(), self._market()
+            venues = tuple(self._venues(market))
+            flatteners = [self._flattener(broker, known) for _, broker in venues]
+            async for _ in steps_of(market, [broker for _, broker in venues], self.request.clock, self._late):
+                if all([await flattener.step() for flattener in flatteners]):
+                    break
+            for flattener in flatteners:
+                held = (trade for trade in flattener.trades.values() if not trade.flat)
+                self.left += [f"{trade.trade_id}: {trade.words or 'nobody has looked at it'}" for trade in held]
+            for mode in sorted({mode for mode, _ in venues}):
+                mine = [flat for flat, (its, _) in zip(flatteners, venues, strict=True) if its is mode]
+                self._record(mode, [trade for flat in mine for trade in flat.trades.values()], known or Known())
+        finally:
+            lock.release()
+        self.tell(f"LEFT: {'; '.join(self.left)}" if self.left else "nothing of ours rests or is held any more")
+        return RunnerExit.FAILED if self.left else RunnerExit.DONE
+
+    def _late(self) -> bool:
+        return monotonic_seconds() >= self.deadline
+
+    # --- what is ours -------------------------------------------------------------------------------------------------
+
+    def _known(self) -> Known | None:
+        """Return what the journals say; None where one cannot be read."""
+        folder = self.request.home / "output" / "journal"
+        try:
+            found = [
+                known_trades(journal_path(folder, mode), self.request.session)
+                for mode in (Mode.PAPER, Mode.LIVE)
+                if journal_path(folder, mode).exists()
+            ]
+        except (JournalError, CodecError, OSError) as error:
+            self.tell(f"the journal cannot be read, so names decide what is ours: {error}")
+            return None
+        return Known(
+            trades=frozenset().union(*(known.trades for known in found)),
+            open=frozenset().union(*(known.open for known in found)),
+            told=frozenset().union(*(known.told for known in found)),
+        )
+
+    def _flattener(self, broker: SimulatedBroker, known: Known | None) -> Flattener:
+        session = self.request.session
+
+        def of_today(trade: TradeName) -> bool:
+            return (trade.session.day, trade.session.run, trade.broker) == (session.day, session.run, broker.name)
+
+        def ours(order_id: str) -> bool:
+            name = OrderName.parse(order_id)
+            if known is None:
+                return is_of_our_making(order_id, of_today)
+            return name is not None and name.trade in known.trades
+
+        return Flattener(broker, ours=ours, since=Instant(0), tell=self.tell)
+
+    # --- the embedded venues ------------------------------------------------------------------------------------------
+
+    def _market(self) -> Market | None:
+        request = self.request
+        try:
+            from tbot_bot.runtime.embedded_market import ModelledPuts  # noqa: PLC0415 - may be what is broken
+            from tbot_bot.runtime.market_source import market_day_of  # noqa: PLC0415
+
+            day = market_day_of(request.session.day, data=request.data, vix=request.vix, seed=request.seed)
+            return Market(day=day, puts=ModelledPuts(day))
+        except Exception as error:  # noqa: BLE001 - whatever it is: without prices orders can still be cancelled
+            self.left.append(f"no market to close positions in: {type(error).__name__}: {error}")
+            return None
+
+    def _venues(self, market: Market | None) -> Iterator[tuple[Mode, SimulatedBroker]]:
+        """Yield the venues that this day's sessions have traded at; their files tell names and modes."""
+        for path in sorted(self.request.venue_folder.glob("*.sqlite3")):
+            name, _, mode = path.stem.rpartition("_")
+            try:
+                broker = venue_at(path, name, market)
+                if broker is not None:
+                    yield Mode(mode), broker
+            except (BrokerError, BrokerUnavailable, ValueError) as error:
+                self.left.append(f"{path.name} cannot be opened: {error}")
+
+    # --- what is left behind ------------------------------------------------------------------------------------------
+
+    def _record(self, mode: Mode, trades: Sequence[VenueTrade], known: Known) -> None:
+        """Journal what was done; where that fails it has at least been printed."""
+        session, at = self.request.session, self.request.clock.now()
+        told = [trade for trade in trades if trade.touched or (trade.trade_id in known.open - known.told)]
+        records = tuple(found for trade in told if (found := record_of(trade, mode, at)) is not None)
+        cancelled = tuple(order_id for trade in told for order_id in trade.cancelled)
+        report = DeadManReport(at=at, why=self.why, cancelled=cancelled, trades=records, left=tuple(self.left))
+        for record in records:
+            self.tell(f"{record.trade_id}: result {record.pnl} dollars, {record.error_code}")
+        try:
+            with Journal.open(journal_path(self.request.home / "output" / "journal", mode), mode) as journal:
+                row = Entry.of(report, kind=Kind.ERROR, at=at, recorded_at=wall_now(), session=str(session))
+                journal.append([row])
+        except (JournalError, OSError) as error:
+            self.tell(f"not journaled: {error}")
+            return
+        self._show(mode)
+
+    def _show(self, mode: Mode) -> None:
+        """Bring the files for people up to date with the journal."""
+        try:
+            from tbot_bot.runtime.show_records import show_records  # noqa: PLC0415 - may be what is broken
+
+            show_records(self.request, mode)
+        except Exception as error:  # noqa: BLE001 - the journal has it; the next start shows it
+            self.tell(f"the files for people are not up to date: {type(error).__name__}: {error}")
+
+
+def known_trades(path: Path, session: SessionId) -> Known:
+    """Return what the journal at `path` knows of the trades of the session's day and run.
+
+    Raises:
+        JournalError: it cannot be read.
+        CodecError: a row cannot be read.
+    """
+    given: set[str] = set()
+    approved: set[str] = set()
+    over: set[str] = set()
+    told: set[str] = set()
+    with open_reader(path) as journal:
+        for name in journal.sessions_of(session.day):
+            if SessionId.parse(name).run != session.run:
+                continue
+            for row in journal.rows(session=name):
+                if row.kind not in {Kind.COMMAND, Kind.ERROR}:
+                    continue
+                found = loads(row.payload)
+                if isinstance(found, DeadManReport):
+                    told |= {trade.trade_id for trade in found.trades if trade.error_code != UNCLOSED}
+                for output in found.outputs if isinstance(found, Decided) else ():
+                    match output:
+                        case SubmitOrder(order=order) | ReplaceOrder(order=order):
+                            given.add(order.trade_id)
+                        case TradeApproved():
+                            approved.add(output.trade_id)
+                        case TradeRecord():
+                            over.add(output.trade_id)
+                        case _:
+                            pass
+    return Known(trades=frozenset(given), open=frozenset(approved - over), told=frozenset(told))
+
+
+def venue_at(path: Path, name: str, market: Market | None) -> SimulatedBroker | None:
+    """Return the venue whose books are at `path`; None where nothing was ever traded there.
+
+    Raises:
+        BrokerError, BrokerUnavailable: the books cannot be read.
+    """
+    store = VenueStore(path)
+    if store.load() is None:
+        store.close()
+        return None
+    hours = None if market is None else market.day.day
+
+    def is_open(at: Instant) -> bool:
+        return hours is None or hours.open_at <= at < hours.close_at
+
+    puts = None if market is None else market.puts
+    return SimulatedBroker(Venue(broker=name, cash=ZERO, pricer=puts, is_open=is_open), store=store)
+
+
+async def steps_of(
+    market: Market | None, brokers: Sequence[SimulatedBroker], clock: RunClock, late: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Let the venues live through what they missed, then through bar after bar; yield whenever one may act."""
+    if market is None or not brokers:
+        yield None
+        return
+    since = min(broker.last_step or market.day.day.open_at for broker in brokers)
+    for piece in market.day.slices(since):
+        if piece.end > clock.now():
+            yield None
+        while (ahead := clock.real_seconds(Duration(piece.end - clock.now()))) > 0:
+            if late():
+                return
+            await asyncio.sleep(min(ahead, _NAP_SECONDS))
+        bars = {bar.symbol: bar for bar in piece.bars}
+        for broker in brokers:
+            broker.step_open(piece.start, bars)
+            while broker.step_range(piece.end, bars):
+                pass  # nobody answers within the bar
+            broker.drain()
+    yield None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Close what is ours and return the exit status; takes a runner's arguments and some of its own."""
+    parser = argparse.ArgumentParser(prog="python -m tbot_bot.runtime.dead_man", allow_abbrev=False)
+    parser.add_argument("--why", default="the runner could not be started any more")
+    parser.add_argument("--seconds", type=float, default=SECONDS_MAX)
+    given, rest = parser.parse_known_args(argv)
+    request = RunnerArguments.parse(rest)
+    work = Work(
+        request=request,
+        control=control_path(request.home),
+        why=given.why,
+        tell=say,
+        deadline=monotonic_seconds() + given.seconds,
+    )
+    try:
+        return asyncio.run(work.run())
+    except AlreadyRunning as error:
+        say(f"a runner is alive: {error}")
+        return RunnerExit.LOCKED
+    except (TbotError, BrokerProblem) as error:
+        say(f"the dead-man path failed: {error}")
+        return RunnerExit.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
