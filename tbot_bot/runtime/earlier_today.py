@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from tbot_bot.core.codec import loads
-from tbot_bot.core.commands import BrokerHalted, TradeApproved, TradeOpened, TradeRecord
+from tbot_bot.core.commands import BrokerHalted, Output, TradeApproved, TradeOpened, TradeRecord
 from tbot_bot.core.events import AccountsRead, EarlierToday
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
@@ -13,6 +13,7 @@ from tbot_bot.core.money import ZERO
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.session_log import decided_in
 from tbot_bot.journal.store import JournalReader
+from tbot_bot.runtime.session_progress import dead_man_reports
 
 
 def earlier_today(journal: JournalReader, session: SessionId, at: Instant) -> EarlierToday:
@@ -31,21 +32,19 @@ def earlier_today(journal: JournalReader, session: SessionId, at: Instant) -> Ea
             continue
         for broker, equity in _floats_read(journal, name):
             first_floats.setdefault(broker, equity)
-        for row in journal.rows(session=name, kind=Kind.COMMAND):
-            decided = decided_in(row)
-            for output in () if decided is None else decided.outputs:
-                match output:
-                    case TradeApproved():
-                        traded[output.symbol] = None
-                    case TradeOpened():
-                        opened.add(output.trade_id)
-                    case TradeRecord():
-                        opened.discard(output.trade_id)
-                        realized[output.broker] = realized.get(output.broker, ZERO) + output.pnl
-                    case BrokerHalted():
-                        halted[output.broker] = output.reason
-                    case _:
-                        pass
+        for output in _outputs(journal, other):
+            match output:
+                case TradeApproved():
+                    traded[output.symbol] = None
+                case TradeOpened():
+                    opened.add(output.trade_id)
+                case TradeRecord():
+                    opened.discard(output.trade_id)
+                    realized[output.broker] = realized.get(output.broker, ZERO) + output.pnl
+                case BrokerHalted():
+                    halted[output.broker] = output.reason
+                case _:
+                    pass
     return EarlierToday(
         at=at,
         traded=tuple(traded),
@@ -63,6 +62,16 @@ def _floats_read(journal: JournalReader, session: str) -> Iterator[tuple[str, st
         if isinstance(event, AccountsRead):
             yield from ((account.broker, str(account.equity)) for account in event.accounts)
             return  # it is among the first inputs
+
+
+def _outputs(journal: JournalReader, session: SessionId) -> Iterator[Output]:
+    """Yield what `session` decided, then the trades that the dead-man path closed for it."""
+    for row in journal.rows(session=str(session), kind=Kind.COMMAND):
+        decided = decided_in(row)
+        if decided is not None:
+            yield from decided.outputs
+    for report in dead_man_reports(journal, session):
+        yield from (trade for trade in report.trades if trade.error_code != "unclosed")
 
 
 def next_run(journal: JournalReader, day: date) -> int:

@@ -28,6 +28,7 @@ from tbot_bot.journal.verify import verify
 from tbot_bot.reporting.noted import DeadManReport
 from tbot_bot.runtime.control import ControlFolder
 from tbot_bot.runtime.dead_man_run import DEAD_MAN_FILE, Pending, close_everything, pending
+from tbot_bot.runtime.earlier_today import earlier_today
 from tbot_bot.runtime.flattening import ATTEMPTS_MAX, Flattener, record_of
 from tbot_bot.runtime.replay import replay_day
 from tbot_bot.runtime.runner_arguments import RunnerArguments
@@ -380,6 +381,10 @@ def test_a_session_whose_runner_cannot_be_started_is_closed_by_the_supervisor(bo
         found = [loads(row.payload) for row in reader.rows(kind=Kind.ERROR)]
         (report,) = (item for item in found if isinstance(item, DeadManReport))
         assert progress_of(reader, SessionId.parse(f"{SESSION}")).ended_at == report.at
+        later_today = SessionId(day=DAY, strategy=StrategyName.MID)
+        earlier = earlier_today(reader, later_today, report.at)
+    assert (earlier.traded, earlier.open_trades) == (("AAA", "BBB"), 0)
+    assert sum(Decimal(result) for _, result in earlier.realized) == sum(trade.pnl for trade in report.trades) != 0
     assert len(report.cancelled) == 2
     assert report.left == ()
     assert any("closed without a runner: nothing of ours rests" in getattr(item, "text", "") for item in found)
