@@ -131,10 +131,13 @@ def test_a_change_is_painted_where_it_is_and_the_rest_stays(home):
         terminal.read_until("q quits")
         before = len(terminal.written)
         put(home, replace(BUSY, signaled=7))
-        after = terminal.read_until("7 signaled")[before:]
+        terminal.read_until("7 signaled")
+        put(home, replace(BUSY, signaled=8))
+        after = terminal.read_until("8 signaled")[before:]
         assert "\n" not in terminal.written, "nothing scrolls"
         assert "\x1b[2J" not in after, "nothing flickers"
-        assert "alpaca +12.50" not in after, "what stands there is not written again"
+        assert "NOT CONNECTED" not in after, "what stands there is not written again"
+        assert "NOT CONNECTED" in terminal.written
 
 
 def test_a_resize_paints_anew_and_a_term_signal_gives_the_terminal_back(home):
