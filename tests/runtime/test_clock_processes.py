@@ -143,6 +143,11 @@ def test_a_supervisor_that_slept_wakes_its_session_at_once_and_joins_late(machin
     machine.until(lambda: machine.beat().get("phase") == "analysis")
     assert any("jumped forward by 35.0 s" in note.text for note in machine.journaled(Noted))
 
+    runner = machine.beat()["pid"]
+    machine.set(37)  # once more, now within the session
+    machine.until(lambda: machine.journaled(EntriesResumed))
+    assert machine.beat()["pid"] == runner, "the runner was taken for dead"
+
 
 def test_a_supervisor_that_slept_over_a_session_skips_it_and_says_why(machine):
     waiting_supervisor(machine)
