@@ -11,6 +11,7 @@ from random import Random
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.commands import CancelOrder, Output, ReplaceOrder, SubmitOrder
 from tbot_bot.core.events import (
+    AccountsMarked,
     AccountsRead,
     BarsClosed,
     CancelRejected,
@@ -62,6 +63,10 @@ class Adversary:
     resting: dict[str, Resting] = field(default_factory=dict)
     positions: dict[str, Decimal] = field(default_factory=dict)
     """Quantity held per trade, without sign."""
+    flows: dict[str, Decimal] = field(default_factory=dict)
+    """Dollars that executions have brought in (or taken, negative) per broker, fees included."""
+    holdings: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """Signed quantity per broker and symbol."""
     known: set[str] = field(default_factory=set)
     executions: int = 0
 
@@ -108,6 +113,30 @@ class Adversary:
         self.tell(BarsClosed(at=minute(number + 1), bars=tuple(rows)))
         self._trade()
         self.deliver(everything=self.calm or self.random.random() < 0.6)
+
+    def equity(self, broker: str) -> Decimal:
+        """Return what the account is worth at the last prices, by the venue's own books."""
+        held = ((symbol, quantity) for (name, symbol), quantity in self.holdings.items() if name == broker)
+        worth = sum((quantity * Decimal(str(self.prices[symbol])) for symbol, quantity in held), Decimal(0))
+        started: Decimal = account(broker).equity
+        return started + self.flows.get(broker, Decimal(0)) + worth
+
+    def mark(self) -> None:
+        """Tell what every account is worth; its buying power is what it was less what was bought."""
+        names = [broker.name for broker in self.spec.brokers]
+        spent = {name: max(-self.flows.get(name, Decimal(0)), Decimal(0)) for name in names}
+        accounts = tuple(
+            replace(account(name), equity=self.equity(name), buying_power=account(name).buying_power - spent[name])
+            for name in names
+        )
+        self.tell(AccountsMarked(at=self.engine.state.at, accounts=accounts))
+
+    def restart(self) -> None:
+        """Let the engine die and a fresh one come up from what was recorded."""
+        fresh = Engine(self.spec)
+        for event, answer in self.told:
+            assert fresh.handle(event) == answer
+        self.engine = fresh
 
     def ask(self, kind: ControlKind) -> None:
         """Let a person stop or kill the session."""
@@ -186,10 +215,15 @@ class Adversary:
         trade = order.request.trade_id
         self.positions[trade] = self._position(trade) + (part if order.opens else -part)
         self.executions += 1
+        request, price = order.request, Decimal(str(self.prices[order.request.instrument.symbol]))
+        signed = part if request.side.buys else -part
+        place = (request.broker, request.instrument.symbol)
+        self.holdings[place] = self.holdings.get(place, Decimal(0)) + signed
+        self.flows[request.broker] = self.flows.get(request.broker, Decimal(0)) - signed * price - Decimal("0.01")
         fill = Fill(
             execution_id=f"x{self.executions}",
             client_order_id=order_id,
-            price=Decimal(str(self.prices[order.request.instrument.symbol])),
+            price=price,
             quantity=part,
             fees=Decimal("0.01"),
             transacted_at=self.engine.state.at,
