@@ -60,8 +60,9 @@ class RunnerWatch:
         note: Callable[[str], None],
         policy: RestartPolicy,
         limits: WatchLimits,
+        given: bytes = b"",
     ) -> None:
-        """`output` takes what the runner prints; `ended` asks the journal whether the session is over."""
+        """`output` takes what the runner prints, `given` is what it reads; `ended` asks whether the session is over."""
         self._command = tuple(command)
         self._control = control
         self._output = output
@@ -69,6 +70,7 @@ class RunnerWatch:
         self._note = note
         self._policy = policy
         self._limits = limits
+        self._given = given
         self._pid = 0
         self._stop_now = False
         self._signs = Signs(looked_at=monotonic_seconds())
@@ -76,7 +78,7 @@ class RunnerWatch:
 
     @property
     def is_well(self) -> bool:
-        """Return whether nothing is wrong with the runner; one that is being ended is not well until the next is up."""
+        """Return whether nothing is wrong with the runner; one that was lost is not well until the next has beaten."""
         return self._well
 
     @property
@@ -134,12 +136,15 @@ class RunnerWatch:
         with self._output.open("ab") as output:
             child = subprocess.Popen(  # noqa: ASYNC220, S603 - our own module; asyncio's would kill it with us
                 self._command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
         self._pid = child.pid
+        if child.stdin is not None:
+            with suppress(BrokenPipeError), child.stdin as pipe:  # who died already tells it by his status
+                pipe.write(self._given)
         return await self._follow(child.pid, child.poll)
 
     async def _follow_adopted(self, pid: int) -> tuple[int, str]:
@@ -166,8 +171,9 @@ class RunnerWatch:
             heard = beat if beat is not None and beat.pid == whose else None
             self._signs = look(self._signs, heard, now=wall_now(), monotonic=monotonic_seconds(), limits=self._limits)
             pulse = judge(self._signs, self._limits)
-            self._well = pulse is Pulse.FINE
-            if not self._well and whose == pid:
+            # after one that was lost, the next has to be heard first
+            self._well = pulse is Pulse.FINE and (self._well or heard is not None)
+            if pulse is not Pulse.FINE and whose == pid:
                 why = complaint(self._signs, pulse)
                 await self._end(pid, poll, politely=pulse is Pulse.SILENT)
                 return LOST, f"runner {pid} {why} and was killed"

@@ -33,7 +33,7 @@ def test_a_day_is_ready_tells_where_it_stands_pings_on_time_and_says_that_it_sto
     with (home / "stderr.txt").open("wb") as told:
         bot = subprocess.Popen([*RUN, *ONE_SESSION], env=environment, stdout=subprocess.DEVNULL, stderr=told)
         try:
-            listening.until(lambda: "READY=1" in listening.lines())
+            listening.until(lambda: "READY=1" in listening.lines(), bot)
             journaled = (home / "output" / "journal" / "tbot_paper.sqlite3").exists()
             listening.until(lambda: bot.poll() is not None)
         finally:

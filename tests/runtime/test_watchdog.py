@@ -21,9 +21,10 @@ from tbot_bot.runtime.restart_policy import RestartPolicy
 from tbot_bot.runtime.runner_watch import EndKind, RunnerWatch
 from tbot_bot.runtime.vital_signs import Pulse, Signs, WatchLimits, complaint, judge, look
 from tests.support.scenario import spec_of
-from tests.support.systemd import NotifySocket, supervise
+from tests.support.systemd import NotifySocket, can_go_blind, supervise
 
 LIMITS = WatchLimits()
+MARGIN_SECONDS = 3
 NOON = 1_700_000_000 * SECOND
 steps = st.lists(st.floats(min_value=0.01, max_value=1.0), min_size=1, max_size=80)
 
@@ -199,9 +200,10 @@ def systemd(tmp_path):
 
 
 @contextlib.contextmanager
-def service(home, systemd, *, speed, patience, watchdog):
+def service(home, systemd, *, speed, patience, watchdog, **environment):
     """Run a supervisor as systemd's service; nothing is left behind."""
-    process = supervise(home, systemd.environment(watchdog), speed=speed, patience=patience)
+    told = {**systemd.environment(watchdog), **environment}
+    process = supervise(home, told, speed=speed, patience=patience)
     try:
         yield process
     finally:
@@ -213,35 +215,54 @@ def service(home, systemd, *, speed, patience, watchdog):
                 os.kill(beat.pid, signal.SIGKILL)
 
 
-def freeze_and_recover(home, systemd, *, speed, patience, watchdog, margin):
-    """Freeze a real runner in its session; the pings stop in time, the runner is replaced, the pings come back."""
+def lose_and_recover(home, systemd, lose, *, speed, patience, watchdog, **environment):
+    """Lose a real runner in its session; the pings stop in time, the runner is replaced, the pings come back."""
     control = home / "control"
-    with service(home, systemd, speed=speed, patience=patience, watchdog=watchdog) as supervisor:
-        systemd.until(lambda: getattr(read_beat(control), "phase", "") == "analysis")
-        frozen = read_beat(control)
-        assert frozen is not None
-        os.kill(frozen.pid, signal.SIGSTOP)
-        stopped_at = time.monotonic()
-        systemd.until(lambda: any("is recovered" in state for state in systemd.states()))
+    with service(home, systemd, speed=speed, patience=patience, watchdog=watchdog, **environment) as supervisor:
+        systemd.until(lambda: getattr(read_beat(control), "phase", "") == "analysis", supervisor)
+        lost = read_beat(control)
+        assert lost is not None
+        lose(lost.pid)
+        lost_at = time.monotonic()
+        systemd.until(lambda: any("is recovered" in state for state in systemd.states()), supervisor)
         judged_at = time.monotonic()
-        systemd.until(lambda: getattr(read_beat(control), "pid", frozen.pid) != frozen.pid)
+        systemd.until(lambda: getattr(read_beat(control), "pid", lost.pid) != lost.pid, supervisor)
         back_at = time.monotonic()
-        systemd.until(lambda: any(at > back_at for at in systemd.pings()))
+        systemd.until(lambda: any(at > back_at for at in systemd.pings()), supervisor)
 
-        assert patience - 1 <= judged_at - stopped_at <= patience + margin
-        assert not [at for at in systemd.pings() if judged_at < at < back_at - 1], "no ping while nobody trades"
+        assert patience - 1 <= judged_at - lost_at <= patience + MARGIN_SECONDS
+        assert not [at for at in systemd.pings() if judged_at < at < back_at], "no ping while nobody trades"
         assert supervisor.poll() is None
         supervisor.send_signal(signal.SIGTERM)
         systemd.until(lambda: supervisor.poll() is not None)
         assert supervisor.returncode == 0
     with pytest.raises(ProcessLookupError):
-        os.kill(frozen.pid, 0)
+        os.kill(lost.pid, 0)
+
+
+def freeze(pid):
+    os.kill(pid, signal.SIGSTOP)
 
 
 def test_a_frozen_runner_stops_the_pings_and_is_replaced(tmp_path, systemd):
-    freeze_and_recover(tmp_path, systemd, speed=120.0, patience=1.5, watchdog=0.4, margin=3)
+    lose_and_recover(tmp_path, systemd, freeze, speed=120.0, patience=1.5, watchdog=0.4)
+    assert "was silent for" in logged(tmp_path)
+
+
+def test_a_runner_that_lives_on_without_data_stops_the_pings_and_is_replaced(tmp_path, systemd):
+    flag = tmp_path / "blind"
+    environment = can_go_blind(tmp_path / "site", flag)
+    lose_and_recover(
+        tmp_path, systemd, lambda pid: flag.touch(), speed=120.0, patience=1.5, watchdog=0.4, **environment
+    )
+    assert "was blind for" in logged(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_frozen_runner_stops_the_pings_within_fifteen_seconds_and_is_replaced(tmp_path, systemd):
-    freeze_and_recover(tmp_path, systemd, speed=40.0, patience=15, watchdog=2.0, margin=3)
+    lose_and_recover(tmp_path, systemd, freeze, speed=40.0, patience=15, watchdog=2.0)
+
+
+def logged(home):
+    """Return what the processes wrote into their own logs."""
+    return "".join(path.read_text() for path in (home / "logs").rglob("*") if path.is_file())

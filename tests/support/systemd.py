@@ -5,8 +5,21 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 PATIENCE_SECONDS = 60
+_GO_BLIND = """
+import asyncio
+from pathlib import Path
+from tbot_bot.runtime.session_run import ClockPacer
+whole = ClockPacer.wait_until
+async def wait_until(self, at):
+    if Path({flag!r}).exists():
+        Path({flag!r}).unlink()
+        await asyncio.sleep(3600)
+    await whole(self, at)
+ClockPacer.wait_until = wait_until
+"""
 _SUPERVISE = """
 import sys
 from pathlib import Path
@@ -47,10 +60,11 @@ class NotifySocket:
         while (left := deadline - time.monotonic()) > 0:
             self._take(left)
 
-    def until(self, condition, patience=PATIENCE_SECONDS):
-        """Take what comes until `condition()`; it is asked after each message, and at least every 50 ms."""
-        deadline = time.monotonic() + patience
+    def until(self, condition, process=None):
+        """Take what comes until `condition()`, asked at least every 50 ms; `process` must not end before."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
+            assert process is None or process.poll() is None, f"it ended; last heard {self.heard[-5:]}"
             assert time.monotonic() < deadline, f"waited too long; last heard {self.heard[-5:]}"
             self._take(0.05)
 
@@ -80,3 +94,13 @@ def supervise(home, environment, *, speed, patience):
     command = [sys.executable, "-c", _SUPERVISE, str(home), str(speed), str(patience)]
     with (home / "stderr.txt").open("ab") as errors:
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=errors)
+
+
+def can_go_blind(folder, flag):
+    """Return what to add to a bot's environment so that its market stands still once somebody makes the file `flag`.
+
+    Only the wait for the market's next step is held up, once; everything else in the process goes on.
+    """
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_GO_BLIND.format(flag=str(flag)), encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), str(Path.cwd()), os.environ.get("PYTHONPATH"))))}
