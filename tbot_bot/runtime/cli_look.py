@@ -6,6 +6,7 @@ import typer
 
 from tbot_bot.runtime.cli_output import DONE, FAILED, JsonValue, complain, emit_json
 from tbot_bot.runtime.cli_run import Json
+from tbot_bot.runtime.cli_work import waiting
 
 if TYPE_CHECKING:
     from tbot_bot.reporting.status_logger import StatusReading
@@ -48,7 +49,8 @@ def check(*, as_json: Json = False) -> int:
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime.build_check import check_home, check_line  # noqa: PLC0415
 
-    report = check_home(tbot_home(), defaults_if_absent=True)
+    with waiting("checking"):
+        report = check_home(tbot_home(), defaults_if_absent=True)
     if as_json:
         checks: list[JsonValue] = [
             {

@@ -9,7 +9,7 @@ from tbot_bot.core.identity import Mode
 from tbot_bot.runtime import cli_complete
 from tbot_bot.runtime.cli_output import DONE, FAILED, console, day_of, emit_json, stdout_is_terminal
 from tbot_bot.runtime.cli_run import Json
-from tbot_bot.runtime.cli_work import work
+from tbot_bot.runtime.cli_work import waiting, work
 
 Books = Annotated[Mode, typer.Option("--mode", help="Which books to read.")]
 Day = Annotated[
@@ -42,7 +42,8 @@ def report_day(day: Day, *, mode: Books = Mode.PAPER, as_json: Json = False) -> 
     from tbot_bot.reporting.day_report import to_json  # noqa: PLC0415
     from tbot_bot.runtime import end_report  # noqa: PLC0415
 
-    told = end_report.day_report(tbot_home(), day, mode)
+    with waiting("reading the journal"):
+        told = end_report.day_report(tbot_home(), day, mode)
     if as_json:
         typer.echo(to_json(told))
     else:

@@ -108,7 +108,9 @@ def _title(sight: Sight) -> RenderableType:
     if status is None:
         left.append("TradeBot", style="bold")
     else:
-        left.append("not running" if not sight.at_work else str(status.state), style="bold")
+        over = status.state is BotState.SHUTDOWN and not sight.at_work
+        words = [*([] if over else [str(status.state)]), *([] if sight.at_work else ["not running"])]
+        left.append(" ".join(words), style="bold")
         left.append(f"   {status.mode}", style="bold" if status.mode == "live" else "")
         left.append(", test mode" if status.test_mode else "", style="yellow")
     there, utc = exchange_time(sight.market_now), to_datetime(sight.market_now)
@@ -128,7 +130,7 @@ def _marks(sight: Sight, status: BotStatus) -> Iterator[tuple[str, str]]:
         yield "DEFENSE MODE", "bold yellow"
     if status.entries_suspended:
         yield f"NO NEW ENTRIES: {status.entries_suspended}", "yellow"
-    if not sight.at_work and status.state is not BotState.SHUTDOWN:
+    if not sight.at_work and status.state not in {BotState.SHUTDOWN, BotState.HALTED}:
         yield f"NO PROCESS IS ALIVE: the last that is known, of {iso(status.written_at)[:19]}Z", "bold red"
     elif sight.reading.trouble is Trouble.STALE and sight.at_work:
         yield f"NO NEWS: {sight.reading.words}", "bold red"

@@ -20,6 +20,8 @@ WORKING = {
     "journal verify": "checking tbot_paper.sqlite3",
     "journal export": "reading the journal",
     "journal export --out rows.jsonl": "writing rows",
+    "check": "checking",
+    f"report day {DAY}": "reading the journal",
     f"report range {DAY} {DAY}": f"{DAY}",
     f"replay {DAY}": f"{DAY}/open",
     f"dry-run --data bars.csv --day {DAY}": "reading the recorded day",

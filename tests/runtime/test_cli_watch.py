@@ -82,6 +82,9 @@ def test_nobody_overlooks_what_keeps_the_bot_from_trading():
         assert part in shown
     assert "NO PROCESS IS ALIVE" in seen_in(BUSY, at_work=False)
     assert "NO NEWS: it is 20 s old" in seen_in(BUSY, trouble=Trouble.STALE, words="it is 20 s old")
+    halted = seen_in(replace(BUSY, state=BotState.HALTED, kill_switch=True), at_work=False)
+    assert "halted not running" in halted
+    assert "NO PROCESS" not in halted, "it has ended as it should"
     over = seen_in(replace(IDLE, state=BotState.SHUTDOWN, state_reason="the day is over"), at_work=False)
     assert "NO PROCESS" not in over
     assert "not running" in over
