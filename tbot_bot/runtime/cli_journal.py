@@ -213,7 +213,8 @@ def export(
     with _open(mode) as journal:
         rows = _chosen(journal, day, session)
         with work("writing rows", journal.head().seq) as under_way:
-            lines = (_json_line(row) for row in under_way.over(rows))
+            apart = out is not None or not stdout_is_terminal()  # else the bar would stand among the rows
+            lines = (_json_line(row) for row in (under_way.over(rows) if apart else rows))
             if out is None:
                 for line in lines:
                     typer.echo(line, nl=False)
