@@ -15,6 +15,7 @@ BOT: Final = "tbot.service"
 WEB: Final = "tbot-web.service"
 BACKUP_CHECK: Final = "tbot-backup-check"
 CREDENTIAL: Final = "encryption_key"
+"""Also its file name below /etc/credstore.encrypted; by a bare name it may be absent there, by a path it may not."""
 CREDENTIAL_DROP_IN: Final = f"{BOT}.d/credential.conf"
 MARK: Final = "# Written by `tbot service install`, which replaces it. Changes of your own: systemctl edit "
 WATCHDOG_SECONDS: Final = 30
@@ -90,7 +91,7 @@ TimeoutStopSec=5min
 KillMode=process
 # For the same reason: a runner that the kernel kills for want of memory is recovered by the supervisor.
 OOMPolicy=continue
-# Optional: read where /etc/credstore.encrypted holds one of this name, or where a drop-in names its path.
+# Optional: read where /etc/credstore.encrypted holds a file of this name, or where a drop-in names a path.
 LoadCredentialEncrypted={credential}
 SyslogIdentifier=tbot
 
