@@ -29,7 +29,7 @@ FORMS = pytest.mark.parametrize("listening", ["path", pytest.param("abstract", m
 def test_a_day_is_ready_tells_where_it_stands_pings_on_time_and_says_that_it_stops(tmp_path, listening):
     home = tmp_path / "home"
     home.mkdir()
-    environment = {**listening.environment(watchdog_seconds=1.0), "TBOT_HOME": str(home)}
+    environment = {**listening.environment(watchdog_seconds=2.0), "TBOT_HOME": str(home)}
     with (home / "stderr.txt").open("wb") as told:
         bot = subprocess.Popen([*RUN, *ONE_SESSION], env=environment, stdout=subprocess.DEVNULL, stderr=told)
         try:
@@ -51,8 +51,8 @@ def test_a_day_is_ready_tells_where_it_stands_pings_on_time_and_says_that_it_sto
     for phase in ("analysis", "breakout", "monitoring"):
         assert f"2025-09-02/open: {phase}" in states
     pings = listening.pings()
-    assert len(pings) > 4
-    assert max(second - first for first, second in pairwise(pings)) < 1.0, "later than systemd allows"
+    assert len(pings) > 2
+    assert max(second - first for first, second in pairwise(pings)) < 2.0, "later than systemd allows"
 
 
 @pytest.mark.parametrize("listening", ["path"], indirect=True)

@@ -24,7 +24,7 @@ from tests.support.scenario import spec_of
 from tests.support.systemd import NotifySocket, can_go_blind, supervise
 
 LIMITS = WatchLimits()
-MARGIN_SECONDS = 3
+MARGIN_SECONDS = 5
 NOON = 1_700_000_000 * SECOND
 steps = st.lists(st.floats(min_value=0.01, max_value=1.0), min_size=1, max_size=80)
 
