@@ -6,6 +6,7 @@ no strategy. A strategy that objects is left out for the day; every other failur
 
 import argparse
 import json
+import os
 import platform
 import re
 import shutil
@@ -27,7 +28,7 @@ import tbot_bot
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import ConfigError, JournalError
 from tbot_bot.config.model import variables
-from tbot_bot.config.settings import VERSION_FILE, Settings, load_settings, tbot_home
+from tbot_bot.config.settings import ENV_FILE, VERSION_FILE, Settings, bot_files, load_settings, tbot_home
 from tbot_bot.core import calendar_table
 from tbot_bot.core.calendar import exchange_time
 from tbot_bot.core.identity import Mode, StrategyName
@@ -90,7 +91,7 @@ def build_check(home: Path, settings: Settings) -> BuildCheckReport:
     asked = _Strategies(settings.bot)
     control = home / settings.env.control_dir
     checks = (
-        Check(name=CONFIGURATION, passed=True, detail="read and consistent"),
+        Check(name=CONFIGURATION, passed=True, detail=_configured(home, settings)),
         keys(home, settings),
         *(_folder(home, path) for path in (home / "output", home / "logs", control)),
         files_and_rights(home, settings),
@@ -113,6 +114,17 @@ def check_home(
         failed = Check(name=CONFIGURATION, passed=False, detail=error.what, mend=mend)
         return BuildCheckReport(checks=(failed, *_machine(home)))
     return build_check(home, settings)
+
+
+def _configured(home: Path, settings: Settings) -> str:
+    """Say what the settings in force were read from; a start that is no rehearsal needs both files."""
+    files = bot_files(home, settings.env)
+    absent = [] if os.path.lexists(home / ENV_FILE) else [ENV_FILE]
+    if not files.are_sealed and not os.path.lexists(files.plain):
+        absent.append(files.shown)
+    if not absent:
+        return "read and consistent"
+    return f"no {' and no '.join(absent)}: built-in settings, which are enough for a rehearsal and for nothing else"
 
 
 def _machine(home: Path) -> tuple[Check, ...]:

@@ -288,6 +288,17 @@ def test_a_kill_that_nobody_has_taken_yet(settings):
     assert "run tbot resume --why TEXT" in failed(settings).mend
 
 
+def test_built_in_settings_are_called_so(tmp_path):
+    def said():
+        return next(check.detail for check in check_home(tmp_path, defaults_if_absent=True).checks)
+
+    assert said().startswith("no .env and no .env_bot: built-in settings")
+    (tmp_path / ".env").write_text("# nothing but defaults\n")
+    assert said().startswith("no .env_bot: built-in settings")
+    (tmp_path / ".env_bot").write_text("# nothing but defaults\n")
+    assert said() == "read and consistent"
+
+
 def test_settings_that_cannot_be_used(tmp_path):
     (check,) = check_home(tmp_path).failures
     assert check.name == subject.CONFIGURATION

@@ -264,6 +264,20 @@ def test_the_new_releases_own_check_decides_over_the_settings_there(checkout, ta
     assert asked.read_text() == f"check {target / 'shared'}\n"
 
 
+@pytest.mark.parametrize(
+    ("failed", "key", "switches"),
+    [("configuration: no key", "", True), ("configuration: no key", "k", False), ("disk space: none", "", False)],
+)
+def test_sealed_settings_without_their_key_are_left_to_the_start(checkout, target, failed, key, switches):
+    (target / "shared" / ".env_bot.enc").write_text("sealed")
+    prepare = f"mkdir -p .venv/bin; printf '#!/bin/sh\\necho \"FAIL  {failed}\"\\nexit 2\\n' > .venv/bin/tbot"
+    command = ["sh", str(SCRIPT), "--from", str(checkout.folder), "--prepare", f"{prepare}; chmod +x .venv/bin/tbot"]
+    environment = {**os.environ, "ENCRYPTION_KEY": key}
+    ended = subprocess.run([*command, str(target)], check=False, capture_output=True, text=True, env=environment)
+    assert (ended.returncode == 0, (target / "current").exists()) == (switches, switches), ended.stderr
+    assert switches or f"FAIL  {failed}" in ended.stderr
+
+
 def test_a_release_is_sent_on_to_the_next_stage_as_it_was_tested(checkout, tmp_path):
     pushed(checkout, "--stage", "live", tmp_path / "live")
     live = tmp_path / "live" / "current"
