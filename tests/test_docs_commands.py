@@ -24,8 +24,8 @@ FIRST = {
     r"tbot resume": "mkdir -p control && echo '{}' > control/killed.json",
 }
 """What has to be so before a line means anything."""
-ENDS_WITH = {r"tbot status --watch": 130}
-"""Where the status is not 0: a view that was interrupted."""
+ENDS_WITH = {r"tbot status --watch": 130, r"tbot float transfer --authorize": 2}
+"""Where the status is not 0: a view that was interrupted, a bank that is not configured."""
 
 
 def reason_against(line: str) -> str:

@@ -16,6 +16,7 @@ from tbot_bot.core.calendar import NotATradingDay
 from tbot_bot.runtime import (
     cli_config,
     cli_control,
+    cli_float,
     cli_journal,
     cli_look,
     cli_records,
@@ -74,6 +75,18 @@ _REPORT: Final[tuple[tuple[str, Command, str], ...]] = (
     ("day", cli_records.report_day, example("tbot report day 2025-09-02 --json")),
     ("range", cli_records.report_range, example("tbot report range 2025-09-01 2025-09-30")),
 )
+_FLOAT: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("show", cli_float.show, example("tbot float show --json")),
+    ("plan", cli_float.plan, example("tbot float plan", "tbot float plan --from-reserve 25000")),
+    (
+        "transfer",
+        cli_float.transfer,
+        example(
+            'tbot float transfer --authorize --why "weekly rebalance"',
+            'tbot float transfer --authorize --from-reserve 25000 --why "after the loss of May"',
+        ),
+    ),
+)
 _SERVICE: Final[tuple[tuple[str, Command, str], ...]] = (
     ("install", cli_service.install, example("tbot service install --user tbot", "tbot service install --print")),
     ("status", cli_service.status, example("tbot service status --json")),
@@ -110,6 +123,7 @@ app.add_typer(_group("Look at the settings and change them.", example("tbot conf
 app.add_typer(
     _group("Tell what a day came to, or many.", example("tbot report day 2025-09-02"), _REPORT), name="report"
 )
+app.add_typer(_group("Look at the floats and even them out.", example("tbot float show"), _FLOAT), name="float")
 app.add_typer(_group("Run under systemd.", example("tbot service install --print"), _SERVICE), name="service")
 
 

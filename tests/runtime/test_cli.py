@@ -18,11 +18,13 @@ ESCAPE = "\x1b"
 COMMANDS = [
     "resume", "confirm", "decline", "service install", "service status", "service",
     "run", "dry-run", "start", "stop", "kill", "status", "schedule", "check", "screen", "journal tail", "journal show",
-    "journal verify", "journal export", "replay", "report day", "report range", "version", "journal", "report", "",
+    "journal verify", "journal export", "replay", "report day", "report range", "version", "journal", "report",
+    "float show", "float plan", "float transfer", "float", "",
 ]  # fmt: skip
 DAY = "2025-09-03"
 READING = [
     "schedule", "check", "screen", "version", "journal tail", "journal verify", "journal show 1-3", "journal export",
+    "float show", "float plan",
 ]  # fmt: skip
 
 
