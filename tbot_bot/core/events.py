@@ -250,6 +250,16 @@ class EntriesResumed:
 
 @record
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectionChecked:
+    """The brokers were asked what rests, and a position was found without a live protective stop of its size."""
+
+    at: Instant
+    trade_ids: tuple[str, ...]
+    """For people; the engine judges by its own orders."""
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketOver:
     """No further data will come for this day (a recorded day has ended, or the closing bell rang)."""
 
@@ -292,6 +302,7 @@ Event = (
     | ControlReceived
     | EntriesSuspended
     | EntriesResumed
+    | ProtectionChecked
     | MarketOver
     | CodeTakenOver
 )

@@ -97,6 +97,9 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
         case events.CodeTakenOver():
             code = event.code_fingerprint[:12]
             return (Fact(timestamp=event.at, level=_Q, event="code_taken_over", code=code, text=event.reason),)
+        case events.ProtectionChecked():
+            text = f"no live protective stop: {', '.join(event.trade_ids)}"
+            return (Fact(timestamp=event.at, level=_Q, event="unprotected", text=text),)
         case events.MarketOver():
             return (Fact(timestamp=event.at, level=_I, event="market_over"),)
         case _:

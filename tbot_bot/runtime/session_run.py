@@ -22,6 +22,7 @@ from tbot_bot.core.instants import SECOND, Duration, Instant, later
 from tbot_bot.core.protocols import Clock
 from tbot_bot.runtime.clock_watch import SUSPENDS_ABOVE, ClockJump, ClockWatch
 from tbot_bot.runtime.embedded_market import EmbeddedMarket, Step
+from tbot_bot.runtime.protection_monitor import CHECK_EVERY, CHECK_SECONDS_MIN, ProtectionMonitor
 from tbot_bot.runtime.reconcile import missed_fills, settle_order, unanswered
 from tbot_bot.runtime.shell import SessionShell, stop_event
 
@@ -44,6 +45,10 @@ class Pacer(Protocol):
         """Return the jump of the clock that may have left a hole in what was told, once; empty where there was none."""
         ...
 
+    def real_seconds(self, span: Duration) -> float | None:
+        """Return how many seconds of a real clock `span` takes; None where nothing takes any time."""
+        ...
+
 
 class FullSpeed:
     """No waiting: a dry run as fast as it goes."""
@@ -59,6 +64,10 @@ class FullSpeed:
     def interruption(self) -> str:
         """Return nothing: there is no clock."""
         return ""
+
+    def real_seconds(self, _: Duration) -> None:
+        """Return None: nothing takes any time."""
+        return
 
 
 class ClockPacer:
@@ -86,6 +95,10 @@ class ClockPacer:
         self._has_jumped()
         found, self._interruption = self._interruption, ""
         return found
+
+    def real_seconds(self, span: Duration) -> float:
+        """Return how many seconds of a real clock `span` takes."""
+        return self._clock.real_seconds(span)
 
     def _has_jumped(self) -> bool:
         jump = self._watch.look()
@@ -143,6 +156,7 @@ class SessionRun:
         self._telling = False
         self._suspended = False
         """Whether a jump of the clock has stopped entries."""
+        self._protection = ProtectionMonitor(shell, brokers, lambda: self._settle(every=False))
         self._caught_up = Instant(0)
         """Market time up to which the bars have been told late, after a jump."""
 
@@ -213,6 +227,7 @@ class SessionRun:
             await self._shell.take(self._market.closed(step))
             await self._mark_accounts(step.end)
             await self._settle(every=False)
+            await self._protection.check(step.end)
             if self._each_step is not None:
                 await self._each_step()
         await self._take_controls()
@@ -315,13 +330,20 @@ class SessionRun:
         try:
             while not reached.done() and not self._shell.ended:
                 asked = asyncio.ensure_future(self._controls.asked.wait())
-                await asyncio.wait({reached, asked}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({reached, asked}, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED)
                 asked.cancel()
                 await self._take_controls()
+                if self._telling and not reached.done():
+                    await self._protection.check(self._pacer.now() or self._shell.at)
             if reached.done():
                 reached.result()  # the clock's own troubles, if any
         finally:
             reached.cancel()
+
+    def _patience(self) -> float | None:
+        """Return after how many seconds of waiting the protective stops are looked after; None: no waiting at all."""
+        seconds = self._pacer.real_seconds(CHECK_EVERY)
+        return None if seconds is None else max(seconds, CHECK_SECONDS_MIN)
 
     async def _mind_the_clock(self) -> None:
         """Stop entries when the clock has jumped, and let them go on when what was missed has been told late.

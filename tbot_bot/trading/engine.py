@@ -42,6 +42,7 @@ from tbot_bot.core.events import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    ProtectionChecked,
     PutQuotesRead,
     QuotesRead,
     ScreenCompleted,
@@ -51,7 +52,7 @@ from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
-from tbot_bot.trading import entries, exit_desk, losses, order_events, phases
+from tbot_bot.trading import entries, exit_desk, losses, order_events, phases, protection
 from tbot_bot.trading.closing import close_the_books
 from tbot_bot.trading.instrument_choice import inverse_etf
 from tbot_bot.trading.live_candidates import fix_shares
@@ -87,6 +88,7 @@ class Engine:
             ControlReceived: self._on_control,
             EntriesSuspended: self._on_suspended,
             EntriesResumed: self._on_resumed,
+            ProtectionChecked: self._on_protection_checked,
             MarketOver: self._on_market_over,
             CodeTakenOver: self._on_taken_over,
         }
@@ -307,6 +309,9 @@ class Engine:
 
     def _on_resumed(self, _: EntriesResumed) -> None:
         self.state.suspended = ""
+
+    def _on_protection_checked(self, _: ProtectionChecked) -> None:
+        protection.watch(self.state)
 
     def _on_market_over(self, _: MarketOver) -> None:
         phases.stop(self.state, self._enter, "data_over", "no more market data for this day")

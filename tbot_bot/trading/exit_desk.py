@@ -108,20 +108,6 @@ def on_stop_fill(state: SessionState, trade: Trade, order: Order) -> None:
     pursue(state, trade)
 
 
-def on_stop_lost(state: SessionState, trade: Trade, reason: str) -> None:
-    """React to a protective stop that the broker refused or took away: an unprotected position is left at once."""
-    if trade.exit_code or state.held(trade) <= ZERO or state.open_orders_of(trade, Leg.STOP):
-        return
-    state.emit(
-        RaiseAlert(
-            severity=Severity.CRITICAL,
-            title=f"{trade.symbol} is unprotected",
-            text=f"{trade.trade_id}: the protective stop is gone ({reason}); the position is being closed",
-        )
-    )
-    leave(state, trade, "unprotected", f"protective stop gone: {reason}")
-
-
 def on_exit_refused(state: SessionState, trade: Trade, reason: str) -> None:
     """Count a refused exit; the next bar tries again."""
     trade.exit_failures += 1

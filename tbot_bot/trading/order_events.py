@@ -18,7 +18,7 @@ from tbot_bot.core.events import (
 from tbot_bot.core.identity import Leg
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import Fill
-from tbot_bot.trading import exit_desk
+from tbot_bot.trading import exit_desk, protection
 from tbot_bot.trading.order_desk import set_state
 from tbot_bot.trading.orders_bot import Order, Trigger, apply_fill, bust
 from tbot_bot.trading.session_state import SessionState, Trade, TradeState
@@ -106,7 +106,7 @@ def _on_status(
     reason = getattr(event, "reason", "") or type(event).__name__
     match leg:
         case Leg.STOP:
-            exit_desk.on_stop_lost(state, trade, reason)
+            protection.on_stop_lost(state, trade, reason, refused=isinstance(event, OrderRejected))
         case Leg.EXIT if state.held(trade) > ZERO:
             exit_desk.on_exit_refused(state, trade, reason)
             return  # the next bar tries again, not this instant

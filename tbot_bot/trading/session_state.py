@@ -72,6 +72,10 @@ class Trade:
     exit_code: str = ""
     exit_decision_price: Decimal = ZERO
     exit_failures: int = 0
+    unprotected_since: Instant | None = None
+    """Since when no live stop covers what is held; None while one does."""
+    unprotected_told: bool = False
+    stop_repairs: int = 0
     booked: Decimal = ZERO
     """Result that the day's realised results already hold; changes where a late execution reopens the trade."""
 

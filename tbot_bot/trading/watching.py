@@ -6,7 +6,7 @@ from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import MINUTE
 from tbot_bot.core.orders import Direction
 from tbot_bot.strategy.exits import vwap_reached
-from tbot_bot.trading import exit_desk
+from tbot_bot.trading import exit_desk, protection
 from tbot_bot.trading.session_state import SessionState, Trade, TradeState
 from tbot_bot.trading.symbol_states import SymbolStates
 
@@ -25,6 +25,7 @@ def watch_trades(state: SessionState, symbols: SymbolStates, event: BarsClosed) 
             exit_desk.pursue(state, trade)
         elif trade.state in _ENTERED:
             _watch(state, symbols, trade, bars)
+    protection.watch(state)
 
 
 def _watch(state: SessionState, symbols: SymbolStates, trade: Trade, bars: dict[str, list[Bar]]) -> None:

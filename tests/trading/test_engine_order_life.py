@@ -236,10 +236,20 @@ def test_while_a_refused_replacement_leaves_the_old_stop_in_doubt_no_second_stop
     assert (told.orders("stop")[-1].quantity, told.orders("stop")[-1].replaces) == (65, first.client_order_id)
 
 
-def test_a_stop_that_the_broker_takes_off_means_leaving_at_once():
+def test_a_stop_that_the_broker_takes_off_is_placed_again_and_the_third_time_the_position_is_left():
     told, entry, stop = entered()
     told.tell(OrderExpired(at=told.at, client_order_id=stop.client_order_id))
+    again = told.orders("stop")[1]
+    told.acknowledge(again)
+    told.cancel(again)
+    third = told.orders("stop")[2]
+    told.acknowledge(third)
+    before = told.exits()
+    told.cancel(third)
 
+    assert (again.stop, again.quantity, again.replaces) == (stop.stop, entry.quantity, None)
+    assert len({stop.client_order_id, again.client_order_id, third.client_order_id}) == 3
+    assert before == []
     assert told.exits() == ["unprotected"]
     assert [order.quantity for order in told.orders("exit")] == [entry.quantity]
 

@@ -1,0 +1,83 @@
+"""The protection monitor: every open position has a live protective stop of its size, or somebody is called.
+
+A stop lives once the broker has taken it on. One that is on its way is given time; one that the broker has taken
+away is placed again; what stays unprotected is alarmed, and left if the broker will not have a stop at all.
+"""
+
+from typing import Final
+
+from tbot_bot.core.commands import RaiseAlert, Severity
+from tbot_bot.core.identity import Leg
+from tbot_bot.core.instants import SECOND, iso
+from tbot_bot.core.money import ZERO
+from tbot_bot.trading import exit_desk
+from tbot_bot.trading.orders_bot import OrderState
+from tbot_bot.trading.session_state import SessionState, Trade
+
+ALARM_AFTER: Final = 10 * SECOND
+"""Market time without a live stop after which a person is called."""
+REPAIRS_MAX: Final = 2
+"""Stops that are placed again for one position; a broker that takes away a third one does not want to hold any."""
+_NOT_YET: Final = frozenset({OrderState.INTENT, OrderState.SUBMITTING, OrderState.UNKNOWN})
+"""An order of which the broker has not said that it works it."""
+
+
+def is_protected(state: SessionState, trade: Trade) -> bool:
+    """Return whether one live stop covers all that `trade` holds."""
+    live = [order for order in state.open_orders_of(trade, Leg.STOP) if order.state not in _NOT_YET]
+    return max((order.remaining for order in live), default=ZERO) >= state.held(trade)
+
+
+def unprotected(state: SessionState) -> list[Trade]:
+    """Return the trades that hold something, are not being left, and have no live stop of their size."""
+    return [
+        trade
+        for trade in state.active_trades()
+        if not trade.exit_code and state.held(trade) > ZERO and not is_protected(state, trade)
+    ]
+
+
+def watch(state: SessionState) -> None:
+    """Take note of how long each position has been without a live stop; repair, and call a person in time."""
+    lacking = unprotected(state)
+    for trade in state.active_trades():
+        if trade not in lacking:
+            trade.unprotected_since = None
+    for trade in lacking:
+        if trade.unprotected_since is None:
+            trade.unprotected_since = state.at
+            trade.unprotected_told = False
+        exit_desk.protect(state, trade)  # places one where none is on its way
+        if state.at - trade.unprotected_since >= ALARM_AFTER and not trade.unprotected_told:
+            trade.unprotected_told = True
+            since = iso(trade.unprotected_since)
+            state.emit(
+                RaiseAlert(
+                    severity=Severity.CRITICAL,
+                    title=f"{trade.symbol} is unprotected",
+                    text=f"{trade.trade_id}: no live protective stop since {since}; the broker does not confirm one",
+                )
+            )
+
+
+def on_stop_lost(state: SessionState, trade: Trade, reason: str, *, refused: bool) -> None:
+    """React to a protective stop that the broker took away (it is placed again) or refused (the position is left)."""
+    if trade.exit_code or state.held(trade) <= ZERO or state.open_orders_of(trade, Leg.STOP):
+        return
+    again = not refused and trade.stop_repairs < REPAIRS_MAX
+    state.emit(
+        RaiseAlert(
+            severity=Severity.WARNING if again else Severity.CRITICAL,
+            title=f"{trade.symbol} is unprotected",
+            text=f"{trade.trade_id}: the protective stop is gone ({reason}); "
+            f"{'another one is placed' if again else 'the position is being closed'}",
+        )
+    )
+    if again:
+        trade.stop_repairs += 1
+        exit_desk.protect(state, trade)
+    else:
+        exit_desk.leave(state, trade, "unprotected", f"protective stop gone: {reason}")
+
+
+__all__ = ["is_protected", "on_stop_lost", "unprotected", "watch"]
