@@ -29,6 +29,8 @@ ENVIRONMENT_SOURCE: Final = "environment"
 CREDENTIAL: Final = "encryption_key"
 """Name of the key among the service manager's credentials."""
 
+_WHOLE: Final = "# end of settings"
+"""Last line of settings that are handed over: a process may die while it writes."""
 _NO_OVERRIDES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -94,6 +96,30 @@ def load_settings(
     if problems:
         raise ConfigError(in_reading_order(problems))
     return Settings(env=env, bot=bot, home=home, warnings=bot_text.warnings)
+
+
+def handed_over(settings: Settings) -> bytes:
+    """Return `settings` as one process hands them to another, secrets included: never to a file or a command line."""
+    lines = settings_lines(settings, masked=False)
+    count = len(variables(EnvSettings))
+    return "\n".join([*lines[:count], "", *lines[count:], _WHOLE, ""]).encode()
+
+
+def taken_over(home: Path, given: bytes) -> Settings:
+    """Return what `handed_over` gave; the files, which may have changed since, are not read.
+
+    Raises:
+        ConfigError: it is not that.
+    """
+    problems: list[ConfigProblem] = []
+    if not given.endswith(f"\n{_WHOLE}\n".encode()):
+        raise ConfigError([ConfigProblem(file="standard input", expected="the whole settings of the supervisor")])
+    env_text, _, bot_text = given.partition(b"\n\n")
+    env = Source(ENV_FILE, ENV_FILE, parse(env_text + b"\n", ENV_FILE), problems).build(EnvSettings)
+    bot = Source(BOT_FILE, BOT_FILE, parse(bot_text, BOT_FILE), problems).build(BotSettings)
+    if problems:
+        raise ConfigError(problems)
+    return Settings(env=env, bot=bot, home=home)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,10 +248,12 @@ __all__ = [
     "InverseEtfMap",
     "Settings",
     "bot_files",
+    "handed_over",
     "key_at_hand",
     "load_env",
     "load_inverse_etf_map",
     "load_settings",
     "settings_lines",
+    "taken_over",
     "tbot_home",
 ]

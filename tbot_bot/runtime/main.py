@@ -18,7 +18,7 @@ from tbot_bot import __version__
 from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.config.error_handler import ConfigError, TbotError
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
-from tbot_bot.config.settings import Settings, load_settings, settings_lines
+from tbot_bot.config.settings import Settings, load_settings, settings_lines, taken_over
 from tbot_bot.core.commands import RaiseAlert
 from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import Duration
@@ -83,7 +83,10 @@ async def _run(request: RunnerArguments) -> int:
     overrides = dict(request.overrides)
     if request.rehearsal:
         overrides["TEST_MODE"] = "true"
-    settings = load_settings(request.home, overrides, defaults_if_absent=request.rehearsal)
+    if request.settings_given:
+        settings = taken_over(request.home, sys.stdin.buffer.read())
+    else:
+        settings = load_settings(request.home, overrides, defaults_if_absent=request.rehearsal)
     control = request.home / settings.env.control_dir
     records = records_for(
         request.home, Mode.LIVE, test_mode=settings.bot.test_mode, force_paper_export=settings.bot.force_paper_export

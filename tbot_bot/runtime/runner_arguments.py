@@ -40,6 +40,8 @@ class RunnerArguments:
     rehearsal: bool = False
     """Test mode is forced, and built-in settings stand in for absent files."""
     overrides: tuple[tuple[str, str], ...] = ()
+    settings_given: bool = False
+    """The settings come on standard input: the supervisor's, whatever the files say by now."""
     expects_fingerprint: str = ""
     """Of code and settings as the supervisor sees them; another one begins no session."""
 
@@ -63,6 +65,8 @@ class RunnerArguments:
                 words += [name, str(value)]
         if self.rehearsal:
             words.append("--rehearsal")
+        if self.settings_given:
+            words.append("--settings-given")
         for name, text in self.overrides:
             words += ["--set", f"{name}={text}"]
         return (*words, "--expects-fingerprint", self.expects_fingerprint)
@@ -79,6 +83,7 @@ class RunnerArguments:
         parser.add_argument("--vix", type=Path)
         parser.add_argument("--seed", type=int)
         parser.add_argument("--rehearsal", action="store_true")
+        parser.add_argument("--settings-given", action="store_true")
         parser.add_argument("--set", action="append", default=[])
         parser.add_argument("--expects-fingerprint", default="")
         found = parser.parse_args(argv)
@@ -92,6 +97,7 @@ class RunnerArguments:
             seed=found.seed,
             rehearsal=found.rehearsal,
             overrides=tuple(_pair(text) for text in found.set),
+            settings_given=found.settings_given,
             expects_fingerprint=found.expects_fingerprint,
         )
 

@@ -100,13 +100,16 @@ class RunnerWatch:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, number)
 
-    async def stop_now(self) -> None:
-        """End the runner without waiting for exits; it is not started again."""
+    def stop_now(self) -> None:
+        """End the runner as it stands; it is not started again.
+
+        It gets no word in: asked politely it would first take its protective stops away in order to sell.
+        """
         self._stop_now = True
-        # one asks for a safe stop, the second for an immediate one
-        self.signal(signal.SIGTERM)
-        await asyncio.sleep(_POLL_SECONDS * 4)
-        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGKILL)
+
+    def _is_told_to_stop(self) -> bool:
+        return self._stop_now
 
     async def run(self, adopt: int = 0) -> RunnerEnd:
         """Return when the session needs no runner any more; `adopt` is the pid of one that runs already."""
@@ -114,7 +117,7 @@ class RunnerWatch:
         while True:
             code, why = await (self._follow_adopted(adopt) if adopt else self._follow_child())
             adopt, self._pid = 0, 0
-            if self._stop_now:
+            if self._is_told_to_stop():
                 return RunnerEnd(kind=EndKind.STOPPED_NOW, detail=why, crashes=tuple(crashes))
             match code:
                 case RunnerExit.DONE:
@@ -130,6 +133,8 @@ class RunnerWatch:
                 return RunnerEnd(kind=EndKind.GAVE_UP, detail=what.reason, crashes=tuple(crashes))
             self._note(f"{why}; starting it again (restart {len(crashes)})")
             await asyncio.sleep(what.delay_seconds)
+            if self._is_told_to_stop():
+                return RunnerEnd(kind=EndKind.STOPPED_NOW, detail=why, crashes=tuple(crashes))
 
     async def _follow_child(self) -> tuple[int, str]:
         self._output.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from structlog.typing import FilteringBoundLogger
 
 from tbot_bot.config.error_handler import ConfigError, JournalError
-from tbot_bot.config.settings import Settings
+from tbot_bot.config.settings import Settings, handed_over
 from tbot_bot.core.codec import CodecError
 from tbot_bot.core.identity import SessionId, StrategyName
 from tbot_bot.core.instants import Instant, iso, seconds
@@ -52,6 +52,8 @@ from tbot_bot.runtime.vital_signs import WatchLimits
 DONE: Final = 0
 FAILED: Final = 1
 KILLED: Final = 5
+INTERRUPTED: Final = 130
+"""Stopped as safely as by SIGTERM, but by SIGINT: a script around us must not go on as if the day were done."""
 OVERDUE_MAX: Final = seconds(30)
 """Real time by which a session may be woken too late; beyond it systemd hears nothing more from us."""
 
@@ -100,9 +102,10 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._stop_reason = ""
         self._killed = False
+        self._interrupted = False
+        self._signalled = False
         self._reload = False
         self._failed = False
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Run day after day, or the one that was asked for, and return the exit status."""
@@ -135,7 +138,9 @@ class Supervisor:
             reason = self._stop_reason or "the day is over"
             self._systemd.stopping(reason)
             self._voice.status(BotState.HALTED if self._killed else BotState.SHUTDOWN, reason)
-        return KILLED if self._killed else FAILED if self._failed else DONE
+        if self._killed or self._failed:
+            return KILLED if self._killed else FAILED
+        return INTERRUPTED if self._interrupted else DONE
 
     # --- days ---------------------------------------------------------------------------------------------------------
 
@@ -194,6 +199,7 @@ class Supervisor:
             note=lambda text: self._restarted(session, text),
             policy=RestartPolicy(),
             limits=self._limits,
+            given=handed_over(self._settings),
         )
         beat = read_beat(self._control_path)
         own = adopted if beat is None or beat.session == str(session) else 0
@@ -228,6 +234,7 @@ class Supervisor:
             seed=hand.seed,
             rehearsal=hand.rehearsal,
             overrides=self._request.overrides,
+            settings_given=True,
             expects_fingerprint=code_fingerprint(),
         )
         return (sys.executable, "-m", RUNNER_MODULE, *arguments.argv())
@@ -270,10 +277,13 @@ class Supervisor:
         loop = asyncio.get_running_loop()
 
         def stop(number: int) -> None:
-            if self._stop_reason and self._watch is not None:
-                self._tasks.add(loop.create_task(self._watch.stop_now()))
+            self._interrupted = self._interrupted or number == signal.SIGINT
+            again, self._signalled = self._signalled, True
+            if again and self._watch is not None:
+                self._watch.stop_now()
                 return
-            self._control.write(Flag.STOP, by="signal", why=signal.Signals(number).name)
+            if self._control.peek(Flag.STOP) is None:  # who asked first is who is named
+                self._control.write(Flag.STOP, by="signal", why=signal.Signals(number).name)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)

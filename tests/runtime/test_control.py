@@ -16,6 +16,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tbot_bot.config.error_handler import ConfigError
+from tbot_bot.config.settings import handed_over, load_settings, taken_over
 from tbot_bot.core.codec import loads
 from tbot_bot.core.events import ControlKind, ControlReceived
 from tbot_bot.core.identity import Mode, SessionId, StrategyName, session_of_trade, trade_id
@@ -203,6 +205,20 @@ def test_signals_wait_and_are_confirmed_declined_or_lapse(confirmed):
     assert len(list((confirmed.home / "control" / "done").glob("*.json"))) == 2
     assert verify(journal_of(confirmed.home)).ok
     assert replay_day(confirmed.home, DAY, Mode.PAPER).identical
+
+
+# --- settings, from supervisor to runner -----------------------------------------------------------------------------
+
+
+def test_settings_are_handed_over_whole_or_not_at_all(tmp_path):
+    given = {"MAX_TRADES": "2", "WEIGHTS": "0.6,0.4", "TRADE_CONFIRMATION_REQUIRED": "true"}
+    settings = load_settings(tmp_path, given, defaults_if_absent=True)
+    data = handed_over(settings)
+
+    assert taken_over(tmp_path, data) == settings
+    for length in range(0, len(data), 97):
+        with pytest.raises(ConfigError):
+            taken_over(tmp_path, data[:length])
 
 
 # --- resume ----------------------------------------------------------------------------------------------------------
