@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.settings import Settings, load_settings
 from tbot_bot.core.calendar import exchange_time
@@ -107,9 +108,19 @@ def bank_objection(settings: Settings) -> str:
     env = settings.env
     if not env.mercury_api_token.get_secret_value():
         return "without a MERCURY_API_TOKEN there are plans only"
-    if settings.bot.test_mode and urlsplit(env.mercury_url).hostname not in _LOOPBACK:
+    if urlsplit(env.mercury_url).hostname in _LOOPBACK:
+        return ""
+    if settings.bot.test_mode:
         return "in test mode no bank is asked but one on this machine, at 127.0.0.1"
+    on_paper = [broker for broker, mode in _modes(settings.bot) if mode is BrokerMode.PAPER]
+    if on_paper:
+        return f"{' and '.join(on_paper)} trades on paper, and no real money follows invented floats"
     return ""
+
+
+def _modes(bot: BotSettings) -> tuple[tuple[str, BrokerMode], ...]:
+    modes = (("alpaca", bot.alpaca_mode), ("ibkr", bot.ibkr_mode))
+    return tuple((broker, mode) for broker, mode in modes if broker in bot.enabled_brokers)
 
 
 def plan_note(home: Path, day: date) -> str:

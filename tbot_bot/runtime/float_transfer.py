@@ -91,7 +91,7 @@ def carry_out(home: Path, *, by: str, why: str, from_reserve: Decimal = ZERO) ->
         _require_ids(view.plan, accounts)
         row = authorization_of(view.plan, accounts.ids, at=wall_now(), by=by, why=why, from_reserve=from_reserve)
         _write(journal, row)
-        waiting = tuple(Pending(transfer=one, asked_at=None) for one in row.transfers)
+        waiting = tuple(Pending(transfer=one, authorized_at=row.at, asked_at=None) for one in row.transfers)
         results = asyncio.run(_settle(settings, journal, waiting))
         return Carried(resumed=False, plan=view.plan, transfers=row.transfers, results=results)
 

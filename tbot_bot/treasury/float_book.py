@@ -36,6 +36,7 @@ class Pending:
     """An authorized transfer that is not settled."""
 
     transfer: AuthorizedTransfer
+    authorized_at: Instant
     asked_at: Instant | None
     """When the bank was first about to be asked; None: it was not."""
 
@@ -54,7 +55,7 @@ class FloatBook:
     def pending(self) -> tuple[Pending, ...]:
         """Return what is authorized and not settled, oldest first."""
         return tuple(
-            Pending(transfer=one, asked_at=self.asked.get(one.transfer_id))
+            Pending(transfer=one, authorized_at=authorization.at, asked_at=self.asked.get(one.transfer_id))
             for authorization in self.authorizations
             for one in authorization.transfers
             if one.transfer_id not in self.settled

@@ -34,12 +34,6 @@ class InDoubt:
 Result = TransferSettled | InDoubt
 
 
-class AccountsUnfit(TbotError):
-    """An account that the file names is not there, or not in use; nothing was asked."""
-
-    code = "FLOAT_ACCOUNTS"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cashier:
     """Who carries transfers out: a bank, a journal to write to, and a clock (real time)."""
@@ -58,40 +52,43 @@ class Cashier:
         """
         results: list[Result] = []
         waiting = tuple(pending)
-        if waiting:
-            await self._know(one.transfer for one in waiting)
+        active = frozenset(account.account_id for account in await self.bank.accounts() if account.active)
         for one in waiting:
-            results.append(await self._settle(one))
+            results.append(await self._settle(one, active))
             if isinstance(results[-1], InDoubt):
                 break
         return tuple(results)
 
-    async def _know(self, transfers: Iterable[AuthorizedTransfer]) -> None:
-        active = {account.account_id for account in await self.bank.accounts() if account.active}
-        for one in transfers:
-            for name, account in ((one.source, one.source_account), (one.destination, one.destination_account)):
-                if account not in active:
-                    raise AccountsUnfit(
-                        f"the bank has no account in use with the id that float_accounts.csv gave {name}",
-                        where=one.transfer_id,
-                        mend="Look at the bank; the transfer stays authorized until it is settled.",
-                    )
-
-    async def _settle(self, pending: Pending) -> Result:
+    async def _settle(self, pending: Pending, active: frozenset[str]) -> Result:
         one, asked_at = pending.transfer, pending.asked_at
         try:
             if asked_at is not None:
                 found = await self._booked(one, asked_at)
                 if found is not None:
                     return self._end_by(one, found, "found among the bank's transactions")
+                objection = self._too_old(asked_at, "the bank has not booked it in the day since it was asked")
             else:
-                account = await self.bank.account(one.source_account)
-                if account.available < one.amount:
-                    has = f"{one.source} has {account.available:.2f} of {one.amount:.2f} dollars at the bank"
-                    return self._end(one, Outcome.REFUSED, "", f"nothing was sent: {has}")
+                objection = self._too_old(pending.authorized_at, "the authorization is more than a day old")
+                objection = objection or await self._unfit(one, active)
         except (NetworkError, BankRefused) as error:
             return InDoubt(transfer_id=one.transfer_id, text=f"nothing was sent now: {error}")
+        if objection:
+            return self._end(one, Outcome.REFUSED, "", f"nothing was sent: {objection}")
         return await self._send(one, asked_at)
+
+    def _too_old(self, since: Instant, words: str) -> str:
+        """Return `words` where `since` is so long ago that the floats are others now."""
+        return words if self.now() >= later(since, SAME_TRANSFER_SPAN) else ""
+
+    async def _unfit(self, one: AuthorizedTransfer, active: frozenset[str]) -> str:
+        """Return what is wrong with the transfer's accounts; empty where nothing is."""
+        for name, account in ((one.source, one.source_account), (one.destination, one.destination_account)):
+            if account not in active:
+                return f"the bank has no account in use with the id that float_accounts.csv gives {name}"
+        available = (await self.bank.account(one.source_account)).available
+        if available < one.amount:
+            return f"{one.source} has {available:.2f} of {one.amount:.2f} dollars at the bank"
+        return ""
 
     async def _send(self, one: AuthorizedTransfer, asked_at: Instant | None) -> Result:
         now = self.now()
@@ -123,7 +120,7 @@ class Cashier:
             return self._end_by(one, found, f"found among the bank's transactions after: {error}")
         if not isinstance(error, BankRefused):
             return InDoubt(transfer_id=one.transfer_id, text=f"{error}; the bank does not show it yet")
-        if sent_before and self.now() < later(first_asked, SAME_TRANSFER_SPAN):
+        if sent_before:
             # the no may be about our own earlier try, which the bank does not show yet
             text = f"{error}; it was asked before, so that is not final until a day has passed"
             return InDoubt(transfer_id=one.transfer_id, text=text)
@@ -165,4 +162,4 @@ class Cashier:
         return row
 
 
-__all__ = ["SAME_TRANSFER_SPAN", "AccountsUnfit", "Cashier", "InDoubt", "Result"]
+__all__ = ["SAME_TRANSFER_SPAN", "Cashier", "InDoubt", "Result"]

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tbot_bot.config.settings import load_settings
 from tbot_bot.core.identity import Mode
+from tbot_bot.core.instants import DAY as DAY_SPAN
+from tbot_bot.core.instants import later
 from tbot_bot.journal.verify import verify
 from tbot_bot.runtime.cli import main
+from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.float_desk import bank_objection
 from tbot_bot.runtime.locks import Lock
 from tests.support.bank_stand_in import TOKEN, StandIn
 from tests.support.float_home import ACCOUNTS, BALANCES, DAY, SETTINGS, control_rows, furnish, read_accounts, told
@@ -123,6 +128,23 @@ def test_a_transfer_that_is_not_configured_is_a_settings_error_and_asks_nobody(t
     assert (bank.seen, told(home)) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("modes", "objection"),
+    [
+        ({"ALPACA_MODE": "paper", "IBKR_MODE": "live"}, "alpaca trades on paper"),
+        ({"ALPACA_MODE": "live", "IBKR_MODE": "live"}, ""),
+    ],
+)
+def test_real_money_does_not_follow_paper_floats(tmp_path, modes, objection):
+    keys = "ALPACA_LIVE_API_KEY=changeme\nALPACA_LIVE_SECRET_KEY=changeme\nIBKR_LIVE_ACCOUNT_NUMBER=U1\n"
+    keys += "ALPACA_PAPER_API_KEY=changeme\nALPACA_PAPER_SECRET_KEY=changeme\n"
+    home = furnish(tmp_path / "live")
+    (home / ".env").write_text(f"MERCURY_API_TOKEN=changeme\n{keys}", encoding="ascii")
+    settings = load_settings(home, {"TEST_MODE": "false", **modes})
+    assert bank_objection(settings).startswith(objection)
+    assert bool(bank_objection(settings)) is bool(objection)
+
+
 def test_an_authorization_needs_a_reason(tbot, home, bank):
     assert tbot("transfer", "--authorize")[0] == 2
     assert tbot("transfer", "--authorize", "--why", " ")[0] == 2
@@ -193,11 +215,13 @@ def test_a_bank_that_lacks_the_money_is_not_asked_to_move_it(tbot, home, bank):
     assert told(home) == ["TransfersAuthorized", "TransferSettled"]
 
 
-def test_an_account_that_the_bank_does_not_know_stops_everything(tbot, home, bank):
+def test_an_account_that_the_bank_does_not_know_is_refused_and_can_be_mended(tbot, home, bank):
     (home / "float_accounts.csv").write_text(ACCOUNTS.replace("acc-ibkr", "acc-other"), "ascii")
-    status, _, err = tbot(*AUTHORIZE)
+    status, out, _ = tbot(*AUTHORIZE)
     assert (status, bank.books.lines()) == (1, [])
-    assert "ibkr" in err
+    assert "the bank has no account in use with the id that float_accounts.csv gives ibkr" in out
+    (home / "float_accounts.csv").write_text(ACCOUNTS, "ascii")
+    assert (tbot(*AUTHORIZE)[0], bank.books.lines()) == (0, MOVED)
 
 
 # --- the reserve ------------------------------------------------------------------------------------------------------
@@ -256,6 +280,25 @@ def test_a_transfer_in_doubt_is_looked_up_and_then_sent_under_the_same_key(tbot,
     assert bank.seen.index("GET /account/acc-alpaca/transactions") < len(bank.seen) - 1 - bank.seen[::-1].index(
         "POST /transfer"
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [("drop", "the bank has not booked it in the day since it was asked"), (None, "more than a day old")],
+)
+def test_what_was_left_undone_lapses_after_a_day(tbot, home, bank, monkeypatch, how, says):
+    if how is None:
+        assert killed_at(home, 2) == -signal.SIGKILL
+    else:
+        bank.script = [how]
+        tbot(*AUTHORIZE)
+    tomorrow = later(wall_now(), DAY_SPAN + 1)
+    monkeypatch.setattr("tbot_bot.runtime.float_transfer.wall_now", lambda: tomorrow)
+    sent = bank.seen.count("POST /transfer")
+    status, out, _ = tbot(*AUTHORIZE)
+    assert (status, bank.books.lines(), bank.seen.count("POST /transfer")) == (1, [], sent)
+    assert says in out
+    assert (tbot(*AUTHORIZE)[0], bank.books.lines()) == (0, MOVED), "a new authorization is free to be given"
 
 
 def test_a_transfer_that_somebody_made_by_hand_today_is_refused_with_the_reason(tbot, home, bank):
