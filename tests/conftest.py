@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tbot_bot.config.scrub import forget
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Read at import, before the environment is cleared.
 SHARED = Path(os.environ.get("TBOT_SHARED") or REPOSITORY.parent / "shared").resolve()
@@ -52,6 +54,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the owner's settings and credentials; a test that wants some sets them itself."""
     for name in [name for name in os.environ if name.startswith(OWNERS_VARIABLES)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learned() -> Iterator[None]:
+    """Let no test mask the secrets of the one before it."""
+    forget()
+    yield
+    forget()
 
 
 @pytest.fixture(scope="session")

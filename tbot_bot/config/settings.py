@@ -20,6 +20,7 @@ from tbot_bot.config.inverse_etf import InverseEtfMap, load_inverse_etf_map
 from tbot_bot.config.model import variables
 from tbot_bot.config.named_files import named_file_problems
 from tbot_bot.config.process_env import credentials_folder
+from tbot_bot.config.scrub import learn
 from tbot_bot.config.security_bot import SealingKey
 from tbot_bot.config.version_tag import VERSION_FILE, version_objections
 
@@ -176,9 +177,18 @@ def _env(
         parsed = _read(home, ENV_FILE, defaults_if_absent=defaults_if_absent)
     source = Source(ENV_FILE, ENV_FILE, parsed, problems)
     source.add(_key_entries(problems))
+    _learn_secrets(source)
     env = source.build(EnvSettings)
     problems.extend(_rights(home, env))
     return source, env
+
+
+def _learn_secrets(source: Source) -> None:
+    """Have this process mask what the file says of secrets, well or badly written, in all that it writes down."""
+    for variable in variables(EnvSettings):
+        entry = source.entries.get(variable.name) if variable.kind.secret else None
+        if entry is not None:
+            learn([entry.value, *entry.value.split(",")])
 
 
 def _read(home: Path, name: str, *, defaults_if_absent: bool) -> Parsed:

@@ -9,7 +9,7 @@ sound journal of the expected mode is refused before anything is written to it o
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from struct import error as struct_error
@@ -19,6 +19,7 @@ from typing import Final, Self
 import apsw
 
 from tbot_bot.config.error_handler import JournalError
+from tbot_bot.config.scrub import scrubber
 from tbot_bot.core.codec import dumps
 from tbot_bot.core.identity import Mode
 from tbot_bot.journal.chain import Kind, Row, genesis, hash_of
@@ -30,6 +31,8 @@ _PAGE_ROWS: Final = 512
 
 _COLUMNS: Final = "seq, at, recorded_at, session, input_number, kind, version, payload, previous_hash, hash"
 _INSERT: Final = f"INSERT INTO journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constant
+_FOR_PEOPLE: Final = frozenset({Kind.ERROR, Kind.NOTE, Kind.CONTROL, Kind.START})
+"""Kinds of rows with texts that anybody may have written, libraries included."""
 _LAST: Final = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1"
 
 Value = int | str | bytes
@@ -241,7 +244,7 @@ class Journal(JournalReader):
         seq, digest = (0, genesis(self.mode)) if last is None else last
         first = seq + 1
         rows: list[tuple[Value, ...]] = []
-        for entry in entries:
+        for entry in map(_without_secrets, entries):
             seq += 1
             previous = digest
             digest = _hash(entry, seq, previous, self.path)
@@ -258,6 +261,14 @@ class Journal(JournalReader):
         with suppress(apsw.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+
+def _without_secrets(entry: Entry) -> Entry:
+    """Return `entry` as it may be kept. What the engine is given and answers was scrubbed before it got there."""
+    if entry.kind not in _FOR_PEOPLE:
+        return entry
+    payload = scrubber().payload(entry.payload)
+    return entry if payload == entry.payload else replace(entry, payload=payload)
 
 
 def open_reader(path: Path, *, busy_seconds: float = _BUSY_SECONDS) -> JournalReader:

@@ -1,8 +1,7 @@
-"""The processes' own structured logs below `logs/bot/<mode>/`: JSON lines, rotated, secrets masked by name."""
+"""The processes' own structured logs below `logs/bot/<mode>/`: JSON lines, rotated, without secrets."""
 
 import logging
 import logging.handlers
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -12,29 +11,16 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from tbot_bot.config.error_handler import MASK
+from tbot_bot.config.scrub import scrubber
 from tbot_bot.core.instants import Instant, iso, to_datetime
 from tbot_bot.reporting.log_rotation import BYTES_MAX, aside_name, is_expired
 from tbot_bot.reporting.report_router import OutputPaths
 
-_SECRET_NAME: Final = re.compile(
-    r"secret|passw|token|api_?key|key_?id|private|credential|authorization|cookie|encryption_?key|dsn", re.IGNORECASE
-)
-
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace every value whose name looks like a secret's, at any depth (a structlog processor)."""
-    return {name: _masked(name, value) for name, value in event.items()}
-
-
-def _masked(name: object, value: object) -> object:
-    if isinstance(name, str) and _SECRET_NAME.search(name):
-        return MASK
-    if isinstance(value, dict):
-        return {key: _masked(key, inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked("", inner) for inner in value]
-    return value
+    """Mask secrets by name, by value and by their look, at any depth: the last structlog processor that adds text."""
+    known = scrubber()
+    return {known.text(name): known.value(value, name) for name, value in event.items()}
 
 
 class RotatingLog(logging.Handler):
@@ -99,8 +85,8 @@ def process_log(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
-            mask_secrets,
             stamp,
+            mask_secrets,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
