@@ -12,7 +12,6 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from os.path import commonprefix
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -35,14 +34,15 @@ SECRET_NAME: Final = re.compile(
 """Names whose values are masked whatever they are."""
 
 _ASSIGNED: Final = r"token|secret|passw(?:or)?d|passphrase|api[_-]?key|access[_-]?key|signature|credential"
+_HEADER: Final = r"authorization|(?:set-)?cookie|x-[\w-]{0,30}token|apca-api-[\w-]{1,30}"
 _PATTERNS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), kept)
     for pattern, kept in (
         (r"\b(bearer)(\s+|%20|\+)[^\s\"'<>\\*]{6,}", rf"\1\2{MASK}"),
         (r"\b(basic)(\s+|%20)(?-i:(?=[a-z]*[0-9A-Z=+/]))[a-z0-9+/_-]{8,}={0,2}", rf"\1\2{MASK}"),
-        (r"\b(authorization|(?:set-)?cookie|x-[\w-]{0,30}token|apca-api-[\w-]{1,30})([\"']?\s*[:=]\s*[\"']?)"
-         r"(?!bearer|basic)[^\r\n\"'*]+", rf"\1\2{MASK}"),
-        (r"\b([a-z][a-z0-9+.-]{0,20}(?:://|%3a%2f%2f))[^/\s:@\"'%]{0,200}(?::|%3a)[^/\s@\"']{1,500}?(?=@|%40)", rf"\1{MASK}"),
+        (rf"\b({_HEADER})([\"']?\s*[:=]\s*[\"']?)(?!bearer|basic)[^\r\n\"'*]+", rf"\1\2{MASK}"),
+        (r"\b([a-z][a-z0-9+.-]{0,20}(?:://|%3a%2f%2f))[^/\s:@\"'%]{0,200}(?::|%3a)[^/\s@\"']{1,500}?(?=@|%40)",
+         rf"\1{MASK}"),
         (r"\b([a-z][a-z0-9+.-]{0,20}://)[^/\s:@\"'*]{8,200}(?=@)", rf"\1{MASK}"),
         (r"(/bot)[0-9]{6,12}(?::|%3a)[\w-]{20,}", rf"\1{MASK}"),
         (r"(?<![0-9a-z])[0-9]{8,10}:[\w-]{35}(?![\w-])", MASK),
@@ -135,34 +135,6 @@ class Scrubber:
         return self.text(key if isinstance(key, str) else repr(key))
 
 
-class _Known:
-    """The secrets that this process has learned; it forgets none, for an old one may still be quoted."""
-
-    scrubber = Scrubber()
-
-
-def learn(secrets: Iterable[str]) -> None:
-    """Mask `secrets` from now on in whatever this process writes down."""
-    known = _Known.scrubber.secrets
-    if not known.issuperset(new := {text for text in secrets if len(text) >= LENGTH_MIN}):
-        _Known.scrubber = Scrubber(known | new)
-
-
-def forget() -> None:
-    """Forget what was learned: for tests, which follow each other in one process."""
-    _Known.scrubber = Scrubber()
-
-
-def scrubber() -> Scrubber:
-    """Return what masks all that this process has learned so far."""
-    return _Known.scrubber
-
-
-def scrub(text: str) -> str:
-    """Return `text` without any secret that this process knows, or that looks like one."""
-    return _Known.scrubber.text(text)
-
-
 def _by_beginning(forms: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for form in forms:
@@ -175,10 +147,16 @@ def _mask_runs(text: str, part: str, wholes: Iterable[str]) -> str:
     """Mask every place where `text` begins to say one of `wholes`, as far as it does; all of them begin with `part`."""
     pieces, position = [], 0
     while (found := text.find(part, position)) >= 0:
-        end = max(found + len(commonprefix((text[found : found + len(whole)], whole))) for whole in wholes)
+        end = found + max(_common(text, found, whole) for whole in wholes)
         pieces += [text[position:found], MASK]
         position = end
     return "".join([*pieces, text[position:]])
+
+
+def _common(text: str, at: int, whole: str) -> int:
+    """Return how many characters of `text` from `at` on are the beginning of `whole`."""
+    pairs = enumerate(zip(text[at : at + len(whole)], whole, strict=False))
+    return next((number for number, (one, other) in pairs if one != other), min(len(text) - at, len(whole)))
 
 
 def _is_telling(part: str) -> bool:
@@ -231,6 +209,34 @@ def _forms(secret: str) -> Iterator[str]:
         for text in (whole[begin:end], whole[begin:end].translate(str.maketrans("+/", "-_"))):
             if len(text) >= _WORD_BELOW:
                 yield text
+
+
+class _Known:
+    """The secrets that this process has learned; it forgets none, for an old one may still be quoted."""
+
+    scrubber = Scrubber()
+
+
+def learn(secrets: Iterable[str]) -> None:
+    """Mask `secrets` from now on in whatever this process writes down."""
+    known = _Known.scrubber.secrets
+    if not known.issuperset(new := {text for text in secrets if len(text) >= LENGTH_MIN}):
+        _Known.scrubber = Scrubber(known | new)
+
+
+def forget() -> None:
+    """Forget what was learned: for tests, which follow each other in one process."""
+    _Known.scrubber = Scrubber()
+
+
+def scrubber() -> Scrubber:
+    """Return what masks all that this process has learned so far."""
+    return _Known.scrubber
+
+
+def scrub(text: str) -> str:
+    """Return `text` without any secret that this process knows, or that looks like one."""
+    return _Known.scrubber.text(text)
 
 
 __all__ = ["LENGTH_MIN", "SECRET_NAME", "Scrubber", "forget", "learn", "scrub", "scrubber"]
