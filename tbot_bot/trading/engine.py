@@ -53,6 +53,7 @@ from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
 from tbot_bot.trading import entries, exit_desk, losses, order_events, phases, protection
+from tbot_bot.trading.best_signals import outranked
 from tbot_bot.trading.closing import close_the_books
 from tbot_bot.trading.instrument_choice import inverse_etf
 from tbot_bot.trading.live_candidates import fix_shares
@@ -184,11 +185,12 @@ class Engine:
                     signals.append(signal)
         watch_trades(state, self.symbols, event)
         signals.sort(key=lambda signal: (-signal.score, signal.symbol))
+        beaten = outranked(state, [signal for signal in signals if signal.at == at])
         for signal in signals:
-            self._raise(signal, live=live and signal.at == at)
+            self._raise(signal, beaten.get(signal.symbol, ""), live=live and signal.at == at)
         phases.advance(state, self._enter, inclusive=True)
 
-    def _raise(self, signal: Signal, *, live: bool) -> None:
+    def _raise(self, signal: Signal, beaten: str, *, live: bool) -> None:
         state = self.state
         state.signaled += 1
         state.signaled_symbols.add(signal.symbol)
@@ -205,8 +207,9 @@ class Engine:
         if not live:
             entries.drop(state, signal, "", "late", "the bar came too late to act on")
             return
-        if state.stop_code or state.suspended:
-            entries.drop(state, signal, "", "entries_off", state.stop_code or state.suspended)
+        entries_off = state.stop_code or state.suspended
+        if entries_off or beaten:
+            entries.drop(state, signal, "", "entries_off" if entries_off else "outranked", entries_off or beaten)
             return
         inputs = self.symbols.filter_inputs(signal.symbol, self.spec.filters.bollinger_deviations)
         if not self._passes(signal, ask_filters(state, signal, inputs)):

@@ -2,6 +2,7 @@
 
 from tbot_bot.core.commands import SharesFixed
 from tbot_bot.trading import allocation
+from tbot_bot.trading.best_signals import best_candidates
 from tbot_bot.trading.session_state import SessionState
 from tbot_bot.trading.symbol_states import SymbolStates
 
@@ -11,7 +12,7 @@ def fix_shares(state: SessionState, symbols: SymbolStates) -> bool:
     spec = state.spec
     live = [
         symbol
-        for symbol in state.candidates
+        for symbol in best_candidates(state)
         if symbol in symbols
         and state.last_seen.get(symbol, 0) > spec.windows.start
         and symbols.is_live(symbol)

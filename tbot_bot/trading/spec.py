@@ -7,6 +7,7 @@ from decimal import Decimal
 from tbot_bot.core.codec import record
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
+from tbot_bot.core.money import ONE
 from tbot_bot.core.orders import Capabilities, ShortType
 from tbot_bot.core.policies import EntryOrder, Routing, SizingMode
 from tbot_bot.strategy.strategy_meta import CloseParams, MidParams, OpenParams
@@ -54,6 +55,8 @@ class Allocation:
     fractional: bool
     entry_order: EntryOrder
     max_slippage: Decimal
+    best_signals: Decimal = ONE
+    """Fraction of the candidates, and of the signals of one instant, that may trade, the best first; rounded up."""
 
 
 @record
