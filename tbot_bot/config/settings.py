@@ -116,7 +116,9 @@ def taken_over(home: Path, given: bytes) -> Settings:
     if not given.endswith(f"\n{_WHOLE}\n".encode()):
         raise ConfigError([ConfigProblem(file="standard input", expected="the whole settings of the supervisor")])
     env_text, _, bot_text = given.partition(b"\n\n")
-    env = Source(ENV_FILE, ENV_FILE, parse(env_text + b"\n", ENV_FILE), problems).build(EnvSettings)
+    source = Source(ENV_FILE, ENV_FILE, parse(env_text + b"\n", ENV_FILE), problems)
+    _learn_secrets(source)
+    env = source.build(EnvSettings)
     bot = Source(BOT_FILE, BOT_FILE, parse(bot_text, BOT_FILE), problems).build(BotSettings)
     if problems:
         raise ConfigError(problems)
