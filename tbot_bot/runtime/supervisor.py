@@ -14,7 +14,7 @@ from typing import Final
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from structlog.typing import FilteringBoundLogger
 
-from tbot_bot.config.error_handler import ConfigError, JournalError
+from tbot_bot.config.error_handler import JournalError, TbotError
 from tbot_bot.config.settings import Settings, handed_over
 from tbot_bot.core.codec import CodecError
 from tbot_bot.core.identity import SessionId, StrategyName
@@ -65,7 +65,7 @@ class Workroom:
     request: RunRequest
     settings: Settings
     read_settings: Callable[[], Settings]
-    """Reads them again, for the next session; raises ConfigError."""
+    """Reads them again, for the next session; raises TbotError."""
     records: OutputPaths
     journal: Journal
     log: FilteringBoundLogger
@@ -104,7 +104,7 @@ class Supervisor:
         self._killed = False
         self._interrupted = False
         self._signalled = False
-        self._reload = False
+        self._asked_to_reload = False
         self._failed = False
 
     async def run(self) -> int:
@@ -287,20 +287,22 @@ class Supervisor:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
-
-    def _ask_reload(self) -> None:
-        self._reload = True
-        self._voice.tell("settings are read again for the next session")
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     def _reload_settings(self) -> None:
-        if not self._reload:
-            return
-        self._reload = False
+        """Read the settings again, for the next session; those that cannot be used leave the old ones in force."""
         try:
             self._settings = self._read_settings()
-        except ConfigError as error:
+        except TbotError as error:
             self._voice.tell(f"the settings cannot be used, the old ones stay: {error}")
+            return
+        if self._asked_to_reload:
+            self._voice.tell("the settings are read again; they are in force from the next session on")
+        self._asked_to_reload = False
+
+    def _on_hangup(self) -> None:
+        self._asked_to_reload = True
+        self._reload_settings()
 
     async def _tick(self) -> None:
         """Look at the flags, show how things are, and tell systemd that we are alive."""

@@ -80,7 +80,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         room = Workroom(
             request=request,
             settings=settings,
-            read_settings=lambda: _settings_of(request),
+            read_settings=lambda: _read_again(request, settings),
             records=records,
             journal=journal,
             log=log,
@@ -130,6 +130,25 @@ def _settings_of(request: RunRequest) -> Settings:
         expected = f"TEST_MODE=true: {', '.join(wrong)} choose the embedded market"
         raise ConfigError([ConfigProblem(file="command line", expected=expected)])
     return settings
+
+
+def _read_again(request: RunRequest, first: Settings) -> Settings:
+    """Return the settings as they are now, for a session to come.
+
+    Raises:
+        TbotError: they cannot be used, or not without a new start: journal and locks are open where the first say.
+    """
+    settings = _settings_of(request)
+    _refuse_what_is_not_built(settings)
+    if _places(settings) != _places(first):
+        expected = "TEST_MODE, FORCE_PAPER_EXPORT and CONTROL_DIR as they were at the start"
+        mend = "Change them back, or stop the bot and start it again."
+        raise ConfigError([ConfigProblem(file="settings", expected=expected, mend=mend)])
+    return settings
+
+
+def _places(settings: Settings) -> tuple[bool, bool, Path]:
+    return settings.bot.test_mode, settings.bot.force_paper_export, settings.env.control_dir
 
 
 def _refuse_what_is_not_built(settings: Settings) -> None:

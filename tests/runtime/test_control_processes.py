@@ -167,12 +167,14 @@ def limits_by_session(run):
 @pytest.mark.parametrize(
     ("text", "hangup", "follows", "said"),
     [
-        pytest.param(BOT_FILE.format(1), True, 1, "settings are read again", id="asked for"),
+        pytest.param(BOT_FILE.format(1), True, 1, "the settings are read again", id="asked for"),
         pytest.param(BOT_FILE.format("many"), True, 3, "the old ones stay", id="bad file", marks=pytest.mark.slow),
-        pytest.param(BOT_FILE.format("many"), False, 3, "", id="not asked for", marks=pytest.mark.slow),
+        pytest.param(BOT_FILE.format(1), False, 1, "", id="without asking", marks=pytest.mark.slow),
     ],
 )
-def test_settings_change_for_the_next_session_when_asked_and_usable_never_within_one(run, text, hangup, follows, said):
+def test_settings_change_for_the_next_session_if_they_can_be_used_and_never_within_one(
+    run, text, hangup, follows, said
+):
     process = run.start(sessions="", speed=600)
     run.until_phase("analysis")
     (run.home / ".env_bot").write_text(text)
