@@ -64,7 +64,7 @@ lock: ## resolve the dependencies anew into both lock files (needs uv)
 	uv --no-config pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	  --extra backtest --extra dev pyproject.toml -o requirements-dev.lock
 	uv --no-config pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	  --extra data -c requirements-dev.lock pyproject.toml -o requirements.lock
+	  --extra data --extra brokers --extra sandbox -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean: ## remove caches and build products; .venv and everything the bot recorded stay
 	rm -rf build dist htmlcov mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
