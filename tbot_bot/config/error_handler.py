@@ -6,10 +6,12 @@
     ├── LogicError      our own rule was broken: a defect             stop
     ├── ConfigError     the owner's settings cannot be used           mend the files, start again
     ├── DataError       market data is missing, stale or impossible   the next reading may be good
-    └── JournalError    the journal cannot be read or written         stop: nothing may be done unrecorded
+    ├── JournalError    the journal cannot be read or written         stop: nothing may be done unrecorded
+    └── MachineError    the machine refused: disk, rights, memory     look at the machine
 
 A message says where it happened, what happened and how to mend it. Foreign exceptions are renamed to one
-of these at the edge where they arise; above the adapters nobody has heard of HTTP, SQLite or pydantic.
+of these at the edge where they arise; above the adapters nobody has heard of HTTP, SQLite or pydantic. What comes
+through all the same is judged by `error_table.classify`: whatever nobody has thought of is a defect.
 """
 
 from collections.abc import Iterable
@@ -22,7 +24,7 @@ MASK: Final = "********"
 
 
 class Severity(StrEnum):
-    """How loudly an error is reported."""
+    """How loudly an error is reported, in rising order."""
 
     WARNING = "warning"
     """Work goes on; worth a line in the log."""
@@ -30,6 +32,21 @@ class Severity(StrEnum):
     """Something asked for was not done."""
     CRITICAL = "critical"
     """Trading stops, or must not start; somebody is alerted."""
+
+    @property
+    def rank(self) -> int:
+        """Return where it stands, from 0: texts do not compare by weight."""
+        return list(Severity).index(self)
+
+    def at_least(self, other: "Severity") -> bool:
+        """Return whether this is as severe as `other`, or more."""
+        return self.rank >= other.rank
+
+
+ALERT_FROM: Final = Severity.ERROR
+"""Errors from here on alert a person."""
+STOP_FROM: Final = Severity.CRITICAL
+"""Errors from here on end what met them; what cannot be taken up again ends in the kill switch."""
 
 
 class TbotError(Exception):
@@ -88,6 +105,12 @@ class JournalError(TbotError):
 
     code = "JOURNAL"
     severity = Severity.CRITICAL
+
+
+class MachineError(TbotError):
+    """The machine refused: no room, no right, no memory, a library that is not there."""
+
+    code = "MACHINE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,14 @@
 Any other record in such a row is shown by its text, so that nothing is passed over in silence.
 """
 
+import traceback
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from tbot_bot.config.error_handler import Severity, TbotError
+from tbot_bot.config.error_handler import TbotError
+from tbot_bot.config.error_table import classify
+from tbot_bot.config.scrub import scrub
 from tbot_bot.core.codec import record
 from tbot_bot.core.commands import TradeRecord
 from tbot_bot.core.identity import StrategyName
@@ -15,6 +18,7 @@ from tbot_bot.core.instants import Instant
 
 _TRACE_MAX: Final = 2_000
 """Characters of a traceback that are kept: its end tells most."""
+_TEXT_MAX: Final = 2_000
 
 
 @record
@@ -34,31 +38,22 @@ class ErrorRaised:
     """The end of the traceback, shortened."""
 
     @classmethod
-    def of(cls, error: Exception, *, at: Instant, broker: str = "", trace: str = "") -> "ErrorRaised":
-        """Return the row for `error`, with its own code where it is one of ours."""
-        if not isinstance(error, TbotError):
-            error = _Unexpected(str(error), kind=type(error).__name__)
+    def of(cls, error: BaseException, *, at: Instant, broker: str = "", trace: str = "") -> "ErrorRaised":
+        """Return the row for `error`; without a `trace` it is the error's own, causes included, if it was raised."""
+        verdict = classify(error)
+        known = error if isinstance(error, TbotError) else None
+        if not trace and error.__traceback__ is not None:
+            trace = "".join(traceback.format_exception(error))
         return cls(
             at=at,
-            error_class=error.kind if isinstance(error, _Unexpected) else type(error).__name__,
-            code=error.code,
-            severity=error.severity.value,
-            where=error.where,
-            text=error.what,
+            error_class=type(error).__name__,
+            code=verdict.code,
+            severity=verdict.severity.value,
+            where=scrub(known.where) if known else "",
+            text=scrub(known.what if known else str(error) or repr(error))[:_TEXT_MAX],
             broker=broker,
-            trace=trace[-_TRACE_MAX:],
+            trace=scrub(trace)[-_TRACE_MAX:],  # scrubbed whole: what a cut leaves of a secret is hard to tell
         )
-
-
-class _Unexpected(TbotError):
-    """A foreign exception that nobody has renamed at its edge: a defect, whatever it is."""
-
-    code = "UNEXPECTED"
-    severity = Severity.CRITICAL
-
-    def __init__(self, what: str, *, kind: str) -> None:
-        super().__init__(what)
-        self.kind = kind
 
 
 @record

@@ -38,6 +38,9 @@ class Unresolved:
     trace: str = ""
 
 
+_CLASS_OF: Final = {"anomaly": "LogicError", "answer_lost": "NetworkError"}
+
+
 @dataclass(slots=True)
 class _Order:
     request: OrderRequest
@@ -131,7 +134,7 @@ class UnresolvedOrders:
             broker=order.request.broker if order else "",
             symbol=order.request.instrument.symbol if order else "",
             order_id=order_id,
-            error_class="BrokerError" if kind != "anomaly" else "LogicError",
+            error_class=_CLASS_OF.get(kind, "BrokerError"),
             code=kind.upper(),
             text=text,
         )
