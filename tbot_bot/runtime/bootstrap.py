@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
@@ -16,8 +15,8 @@ from tbot_bot.config.settings import Settings
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.market_day import MarketDay
-from tbot_bot.core.money import ONE, to_cents
 from tbot_bot.core.protocols import Screener
+from tbot_bot.runtime.defense_mode import defense_rules
 from tbot_bot.runtime.embedded_market import ModelledPuts
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.market_source import market_day_of
@@ -25,6 +24,8 @@ from tbot_bot.runtime.schedule import PlannedSession
 from tbot_bot.screeners.recorded_screener import RecordedScreener
 from tbot_bot.screeners.rules import ScreenRules
 from tbot_bot.strategy.strategy_meta import CloseParams, MidParams, OpenParams
+from tbot_bot.trading.float_bot import float_target
+from tbot_bot.trading.defense_limits import reduced
 from tbot_bot.trading.spec import (
     Allocation,
     BearishRules,
@@ -37,7 +38,6 @@ from tbot_bot.trading.spec import (
 
 EMBEDDED: Final = "sim"
 """Name of the simulated broker where test mode has none enabled."""
-DEFENSE_TAG: Final = "DEFENSE_MODE_ACTIVE"
 
 
 def broker_names(bot: BotSettings) -> tuple[str, ...]:
@@ -48,8 +48,7 @@ def broker_names(bot: BotSettings) -> tuple[str, ...]:
 def float_targets(bot: BotSettings) -> Mapping[str, Decimal]:
     """Return each active broker's share of what is not reserve: the dollars a simulated account starts with."""
     names = broker_names(bot)
-    share = to_cents(bot.total_capital * (ONE - bot.reserve_fraction) / len(names))
-    return dict.fromkeys(names, share)
+    return dict.fromkeys(names, float_target(bot.total_capital, bot.reserve_fraction, len(names)))
 
 
 def session_spec(
@@ -62,10 +61,10 @@ def session_spec(
     inverse: InverseEtfMap,
     settings_fingerprint: str,
 ) -> SessionSpec:
-    """Return the specification of `planned`, as the session's first journal row holds it."""
+    """Return the specification of `planned`, as the session's first journal row holds it; the setting may defend it."""
     windows = replace(planned.windows, bar_span=bar_span)
     strategy = bot.strategy(planned.strategy)
-    return SessionSpec(
+    spec = SessionSpec(
         session=session,
         day=session.day,
         strategy=planned.strategy,
@@ -97,10 +96,10 @@ def session_spec(
             vix_threshold=bot.strat_close_vix_threshold,
             imbalance_enabled=bot.imbalance_filter_enabled,
         ),
-        tags=(DEFENSE_TAG,) if bot.defense_mode_active else (),
         code_fingerprint=code_fingerprint(),
         settings_fingerprint=settings_fingerprint,
     )
+    return reduced(spec, defense_rules(bot)) if bot.defense_mode_active else spec
 
 
 def _params(bot: BotSettings, strategy: StrategyName, windows: Windows) -> OpenParams | MidParams | CloseParams:
@@ -128,7 +127,7 @@ def _stop_fraction(bot: BotSettings, strategy: StrategyName) -> Decimal:
 
 def _allocation(bot: BotSettings) -> Allocation:
     return Allocation(
-        total_allocation=bot.defense_mode_total_allocation if bot.defense_mode_active else bot.total_allocation,
+        total_allocation=bot.total_allocation,
         weights=bot.weights,
         max_trades=bot.max_trades,
         sizing_mode=bot.sizing_mode,

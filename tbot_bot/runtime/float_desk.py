@@ -123,16 +123,15 @@ def _modes(bot: BotSettings) -> tuple[tuple[str, BrokerMode], ...]:
     return tuple((broker, mode) for broker, mode in modes if broker in bot.enabled_brokers)
 
 
-def plan_note(home: Path, day: date) -> str:
+def plan_note(settings: Settings, journal: JournalReader, day: date) -> str:
     """Return what the supervisor notes of the floats at the end of `day`; empty on a day without a check.
 
     Raises:
         ConfigError, JournalError: see `look`.
     """
-    view = look(home)
-    if not is_check_day(view.rules, day):
+    if not is_check_day(rules_of(settings.bot), day):
         return ""
-    return "; ".join(plan_lines(view.plan))
+    return "; ".join(plan_lines(view_of(settings, journal, load_accounts(settings.home)).plan))
 
 
 def plan_lines(plan: RebalancePlan) -> tuple[str, ...]:

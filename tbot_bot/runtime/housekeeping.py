@@ -6,6 +6,7 @@ Nothing here is critical: what fails is told and journaled, and trading goes on.
 import asyncio
 import shutil
 from collections.abc import Callable, Coroutine
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,8 @@ from structlog.typing import FilteringBoundLogger
 
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import TbotError
+from tbot_bot.config.settings import Settings
+from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting.log_rotation import rotate_logs
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.clock import wall_now
@@ -109,6 +112,17 @@ class Housekeeping:
                 else f"the disk has room again: {has}"
             )
         self._disk_was_low = low
+
+    async def note_floats(self, settings: Settings, journal: JournalReader, day: date) -> None:
+        """Tell the rebalance plan at the end of `day`, where that is a day on which floats are checked."""
+        from tbot_bot.runtime.float_desk import plan_note  # noqa: PLC0415 - once a day
+
+        try:
+            note = await asyncio.to_thread(plan_note, settings, journal, day)
+        except (TbotError, ValueError) as error:  # ValueError: a row of a newer version, a day outside the calendar
+            note = f"no rebalance plan: {error}"
+        if note:
+            self._say(note)
 
     def _say(self, text: str) -> None:
         """Tell people; on a disk that is full the journal refuses, and that must not end the bot."""
