@@ -170,6 +170,7 @@ class Supervisor:
                 self._book.session_over(planned.strategy, Outcome.DONE)
             free_at = done or free_at
         if not self._stop.is_set():
+            await self._house.note_floats(self._settings, self._journal, hand.day)
             forget(self._control_path)
 
     # --- sessions -----------------------------------------------------------------------------------------------------
