@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final
 
+from tbot_bot.core.instants import Duration
+
 MASK: Final = "********"
 """What is shown instead of a secret; of fixed length, so that it does not tell the secret's."""
 
@@ -77,6 +79,8 @@ class NetworkError(TbotError):
     code = "NETWORK"
     retryable = True
     severity = Severity.WARNING
+    retry_after: Duration | None = None
+    """When to come again, where the server said so (`Retry-After`); set by whoever raises it."""
 
 
 class BrokerError(TbotError):

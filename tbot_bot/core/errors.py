@@ -7,6 +7,8 @@ BrokerProblem
 └── UnknownMessage       stop and look: it may be a fill
 """
 
+from tbot_bot.core.instants import Duration
+
 
 class BrokerProblem(Exception):
     """Base of everything that an adapter raises."""
@@ -14,6 +16,11 @@ class BrokerProblem(Exception):
 
 class BrokerUnavailable(BrokerProblem):
     """No answer came; the outcome of the request is unknown."""
+
+    def __init__(self, *words: object, retry_after: Duration | None = None) -> None:
+        """`retry_after` is when to come again, where the broker said so."""
+        super().__init__(*words)
+        self.retry_after = retry_after
 
 
 class BrokerRefused(BrokerProblem):
