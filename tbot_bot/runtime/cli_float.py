@@ -71,7 +71,9 @@ def plan(*, from_reserve: FromReserve = None, as_json: Json = False) -> int:
         for line in plan_lines(view.plan):
             typer.echo(line)
         if view.plan.transfers:
-            typer.echo(f"nothing is sent: {view.bank_objection}" if view.bank_objection else f"nothing is sent: {_HOW}")
+            typer.echo(
+                f"nothing is sent: {view.bank_objection}" if view.bank_objection else f"nothing is sent yet; {_HOW}"
+            )
             if view.accounts is None:
                 typer.echo("there is no float_accounts.csv, so the bank's daily limits are not in this plan")
     return FAILED if view.plan.blocked else DONE
