@@ -22,6 +22,7 @@ from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting import daily_summary, session_report, trade_logger
 from tbot_bot.reporting.atomic import RecordsError, append_lines, replace_file, settle_log
 from tbot_bot.reporting.day_report import DayReport, day_report_of
+from tbot_bot.reporting.disaster_log import write_disaster_log
 from tbot_bot.reporting.facts import Item, Level, LogFormat, Remark
 from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, Noted, SessionSkipped
 from tbot_bot.reporting.report_router import LiveRecordsRefused, OutputPaths
@@ -174,6 +175,7 @@ def rebuild(
     projector = Projector(records, log_format, level)
     rows = journal.rows()
     projector.feed_rows(rows if until is None else takewhile(lambda row: row.seq <= until, rows))
+    write_disaster_log(journal, records)
     return projector
 
 

@@ -271,14 +271,16 @@ class StatusBuilder:
         return replace(position, current_price=price, unrealized_pnl=gain)
 
 
-def idle_status(process: ProcessFacts, *, mode: Mode, test_mode: bool, state: BotState, reason: str) -> BotStatus:
+def idle_status(
+    process: ProcessFacts, *, mode: Mode, test_mode: bool, state: BotState, reason: str, defense_mode: bool = False
+) -> BotStatus:
     """Return the status of a bot without a session: waiting, halted, shut down, or in error."""
     return BotStatus(
         version=process.version, pid=process.pid, written_at=process.written_at, market_time=None, mode=mode,
         test_mode=test_mode, state=state, state_reason=reason, session="", phase=None, scheduled_start=None,
         actual_start=None, candidates=0, signaled=0, entered=0, exited=0, rejected=0, waiting=(), positions=(),
         realized=(), realized_total=ZERO, unrealized_total=ZERO, brokers=process.brokers, data_age_seconds=None,
-        last_errors=(), api_retries=process.api_retries, entries_suspended="", defense_mode=False,
+        last_errors=(), api_retries=process.api_retries, entries_suspended="", defense_mode=defense_mode,
         kill_switch=state is BotState.HALTED, journal_sequence=process.journal_sequence,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.protocols import Screener
+from tbot_bot.runtime.defense_mode import defense_rules
 from tbot_bot.runtime.embedded_market import ModelledPuts
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.market_source import market_day_of
@@ -23,6 +24,7 @@ from tbot_bot.runtime.schedule import PlannedSession
 from tbot_bot.screeners.recorded_screener import RecordedScreener
 from tbot_bot.screeners.rules import ScreenRules
 from tbot_bot.strategy.strategy_meta import CloseParams, MidParams, OpenParams
+from tbot_bot.trading.defense_limits import reduced
 from tbot_bot.trading.float_bot import float_target
 from tbot_bot.trading.spec import (
     Allocation,
@@ -36,7 +38,6 @@ from tbot_bot.trading.spec import (
 
 EMBEDDED: Final = "sim"
 """Name of the simulated broker where test mode has none enabled."""
-DEFENSE_TAG: Final = "DEFENSE_MODE_ACTIVE"
 
 
 def broker_names(bot: BotSettings) -> tuple[str, ...]:
@@ -60,10 +61,10 @@ def session_spec(
     inverse: InverseEtfMap,
     settings_fingerprint: str,
 ) -> SessionSpec:
-    """Return the specification of `planned`, as the session's first journal row holds it."""
+    """Return the specification of `planned`, as the session's first journal row holds it; the setting may defend it."""
     windows = replace(planned.windows, bar_span=bar_span)
     strategy = bot.strategy(planned.strategy)
-    return SessionSpec(
+    spec = SessionSpec(
         session=session,
         day=session.day,
         strategy=planned.strategy,
@@ -95,10 +96,10 @@ def session_spec(
             vix_threshold=bot.strat_close_vix_threshold,
             imbalance_enabled=bot.imbalance_filter_enabled,
         ),
-        tags=(DEFENSE_TAG,) if bot.defense_mode_active else (),
         code_fingerprint=code_fingerprint(),
         settings_fingerprint=settings_fingerprint,
     )
+    return reduced(spec, defense_rules(bot)) if bot.defense_mode_active else spec
 
 
 def _params(bot: BotSettings, strategy: StrategyName, windows: Windows) -> OpenParams | MidParams | CloseParams:
@@ -126,7 +127,7 @@ def _stop_fraction(bot: BotSettings, strategy: StrategyName) -> Decimal:
 
 def _allocation(bot: BotSettings) -> Allocation:
     return Allocation(
-        total_allocation=bot.defense_mode_total_allocation if bot.defense_mode_active else bot.total_allocation,
+        total_allocation=bot.total_allocation,
         weights=bot.weights,
         max_trades=bot.max_trades,
         sizing_mode=bot.sizing_mode,

@@ -16,6 +16,7 @@ from tbot_bot.core.calendar import NotATradingDay
 from tbot_bot.runtime import (
     cli_config,
     cli_control,
+    cli_defense,
     cli_float,
     cli_journal,
     cli_look,
@@ -75,6 +76,15 @@ _REPORT: Final[tuple[tuple[str, Command, str], ...]] = (
     ("day", cli_records.report_day, example("tbot report day 2025-09-02 --json")),
     ("range", cli_records.report_range, example("tbot report range 2025-09-01 2025-09-30")),
 )
+_DEFENSE: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("show", cli_defense.show, example("tbot defense show --json")),
+    ("enter", cli_defense.enter, example('tbot defense enter --why "earnings week"')),
+    (
+        "leave",
+        cli_defense.leave,
+        example('tbot defense leave --why "it was the feed"', 'tbot defense leave --why "looked into" --anyway'),
+    ),
+)
 _FLOAT: Final[tuple[tuple[str, Command, str], ...]] = (
     ("show", cli_float.show, example("tbot float show --json")),
     ("plan", cli_float.plan, example("tbot float plan", "tbot float plan --from-reserve 25000")),
@@ -123,12 +133,18 @@ app.add_typer(_group("Look at the settings and change them.", example("tbot conf
 app.add_typer(
     _group("Tell what a day came to, or many.", example("tbot report day 2025-09-02"), _REPORT), name="report"
 )
+app.add_typer(_group("Trade less while things go badly.", example("tbot defense show"), _DEFENSE), name="defense")
 app.add_typer(_group("Look at the floats and even them out.", example("tbot float show"), _FLOAT), name="float")
 app.add_typer(_group("Run under systemd.", example("tbot service install --print"), _SERVICE), name="service")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    with scrubbed_output():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         status = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="tbot", standalone_mode=False)
         sys.stdout.flush()

@@ -21,6 +21,7 @@ from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.bootstrap import screener_for, session_spec, simulated_brokers
 from tbot_bot.runtime.clock import CompressedClock, monotonic_seconds, wall_now
+from tbot_bot.runtime.defense_mode import DefenseRoom, defended, review
 from tbot_bot.runtime.earlier_today import earlier_today, next_run
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import settings_fingerprint
@@ -107,6 +108,13 @@ async def run_day(
     """Run the sessions of `plan` one after another; `speed` is market seconds per real second, None: no waiting."""
     inverse = load_inverse_etf_map(settings.bot.inverse_etf_map and settings.home / settings.bot.inverse_etf_map)
     fingerprint = settings_fingerprint(settings_lines(settings))
+    room = DefenseRoom(
+        bot=settings.bot,
+        records=place.records,
+        journal=place.journal,
+        control=settings.home / settings.env.control_dir,
+        warn=lambda title, text: place.log.warning("alert", severity="critical", title=title, text=text),
+    )
     for planned in plan.sessions:
         session = SessionId(day=plan.day, strategy=planned.strategy, run=run)
         if planned.skipped:
@@ -121,12 +129,14 @@ async def run_day(
             inverse=inverse,
             settings_fingerprint=fingerprint,
         )
+        spec = defended(room, spec)
         market = EmbeddedMarket(market_day, screener_for(settings, spec))
         pacer = _pacer(planned, speed)
         earlier = earlier_today(place.journal, session, spec.windows.screen_at)
         with session_of(place, spec, market, earlier=earlier, pacer=pacer, controls=Controls([])) as (running, shell):
             shell.begin()
             await running.run()
+        review(room, session, at=shell.at)
 
 
 def note_skipped(place: Workplace, planned: PlannedSession, session: SessionId) -> None:

@@ -19,6 +19,7 @@ from tbot_bot.core.money import ZERO
 from tbot_bot.journal.store import JournalReader, open_reader
 from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.defense_mode import in_defense
 from tbot_bot.trading.float_bot import FloatRules, RebalancePlan, is_check_day, rebalance
 from tbot_bot.treasury.accounts import FloatAccounts, load_accounts
 from tbot_bot.treasury.float_book import FloatBook, read_book
@@ -48,8 +49,8 @@ class FloatView:
         return exchange_time(self.at).date()
 
 
-def rules_of(bot: BotSettings) -> FloatRules:
-    """Return what `bot` says of floats."""
+def rules_of(bot: BotSettings, journal: JournalReader | None) -> FloatRules:
+    """Return what `bot` says of floats, and whether the bot defends itself: by its setting, or by `journal`."""
     return FloatRules(
         brokers=bot.enabled_brokers or (SIMULATED,),
         total_capital=bot.total_capital,
@@ -57,7 +58,7 @@ def rules_of(bot: BotSettings) -> FloatRules:
         tolerance=bot.rebalance_tolerance,
         check_weekdays=tuple(day.number for day in bot.rebalance_days),
         trading_weekdays=tuple(day.number for day in bot.trading_days),
-        defense=bot.defense_mode_active,
+        defense=in_defense(journal, bot),
     )
 
 
@@ -85,7 +86,7 @@ def view_of(
     settings: Settings, journal: JournalReader | None, accounts: FloatAccounts | None, *, from_reserve: Decimal = ZERO
 ) -> FloatView:
     """Return the floats as `journal` knows them now."""
-    rules = rules_of(settings.bot)
+    rules = rules_of(settings.bot, journal)
     now = wall_now()
     book = read_book(journal, rules.brokers)
     at = now
@@ -129,7 +130,7 @@ def plan_note(settings: Settings, journal: JournalReader, day: date) -> str:
     Raises:
         ConfigError, JournalError: see `look`.
     """
-    if not is_check_day(rules_of(settings.bot), day):
+    if not is_check_day(rules_of(settings.bot, journal), day):
         return ""
     return "; ".join(plan_lines(view_of(settings, journal, load_accounts(settings.home)).plan))
 

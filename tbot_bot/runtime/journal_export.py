@@ -12,6 +12,7 @@ from pathlib import Path
 from tbot_bot.config.settings import load_settings
 from tbot_bot.journal.chain import Row
 from tbot_bot.journal.store import JournalReader
+from tbot_bot.reporting.disaster_log import write_disaster_log
 from tbot_bot.reporting.facts import Level, LogFormat
 from tbot_bot.reporting.projector import Projector
 from tbot_bot.reporting.report_router import OutputPaths
@@ -52,9 +53,10 @@ def rebuild_files(
     settings = load_settings(home, defaults_if_absent=True)
     bot = settings.bot
     with Lock(home / settings.env.control_dir / RUNNER_LOCK):
-        before = {path: _digest(path) for path in records.for_people()}
+        before = {path: _digest(path) for path in (*records.for_people(), records.disaster_log)}
         projector = Projector(records, LogFormat(bot.log_format.value), Level(bot.debug_log_level.value))
         projector.feed_rows(watched(journal.rows()))
+        write_disaster_log(journal, records)
         return tuple(
             ExportedFile(path=path, sha256=after, change=_change(then, after))
             for path, then in before.items()

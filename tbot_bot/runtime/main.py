@@ -36,6 +36,7 @@ from tbot_bot.runtime.clock_watch import ClockJump
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
 from tbot_bot.runtime.data_clock import DataClock
 from tbot_bot.runtime.decisions import DecisionDesk
+from tbot_bot.runtime.defense_mode import DefenseRoom, defended
 from tbot_bot.runtime.earlier_today import earlier_today
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
@@ -260,7 +261,7 @@ class Runner:
             )
             raise TbotError(f"there is no such session: {reason}", where=str(session))
         own_map = settings.bot.inverse_etf_map
-        return session_spec(
+        spec = session_spec(
             settings.bot,
             planned,
             session=session,
@@ -269,6 +270,14 @@ class Runner:
             inverse=load_inverse_etf_map(None if own_map is None else settings.home / own_map),
             settings_fingerprint=settings_fingerprint(settings_lines(settings)),
         )
+        room = DefenseRoom(
+            bot=settings.bot,
+            records=self._records,
+            journal=self._journal,
+            control=self._control,
+            warn=lambda title, text: self._log.warning("alert", severity="critical", title=title, text=text),
+        )
+        return defended(room, spec)
 
     def _store(self, broker: str) -> VenueStore:
         """Return where the embedded venue of `broker` keeps what it knows; each rehearsal of a day has its own."""

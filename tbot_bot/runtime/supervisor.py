@@ -34,6 +34,7 @@ from tbot_bot.runtime.day_choice import (
     without_idle_time,
 )
 from tbot_bot.runtime.dead_man_run import Pending, close_everything
+from tbot_bot.runtime.defense_mode import DefenseRoom, review
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.housekeeping import Housekeeping
@@ -85,6 +86,7 @@ class Supervisor:
         self._read_settings = room.read_settings
         test_mode = room.settings.bot.test_mode
         self._voice = Voice(room.records, room.journal, room.log, room.console, test_mode=test_mode)
+        self._voice.defense_forced = room.settings.bot.defense_mode_active
         self._control_path = room.request.home / room.settings.env.control_dir
         self._control = ControlFolder(self._control_path)
         self._scheduler = AsyncIOScheduler(
@@ -190,6 +192,7 @@ class Supervisor:
                 self._book.session_over(planned.strategy, Outcome.MISSED)
                 return
         self._reload_settings()
+        self._voice.defense_forced = self._settings.bot.defense_mode_active
         self._book.session_begins(planned.strategy)
         command = self._command(hand, session)
         self._watch = RunnerWatch(
@@ -210,6 +213,26 @@ class Supervisor:
         self._take_note(session, end)
         if end.kind in {EndKind.GAVE_UP, EndKind.CONFIGURATION}:
             await self._close_without_runner(session, command, end.detail)
+        await self._judge_defense(session)
+
+    async def _judge_defense(self, session: SessionId) -> None:
+        """Judge defense mode by what the session left: whoever looks shall know it before the next one."""
+        words: list[tuple[str, str]] = []
+        room = DefenseRoom(
+            bot=self._settings.bot,
+            records=self._records,
+            journal=self._journal,
+            control=self._control_path,
+            warn=lambda title, text: words.append((title, text)),
+        )
+        try:
+            ended_at = progress_of(self._journal, session).ended_at
+            if ended_at is not None:
+                await asyncio.to_thread(review, room, session, at=ended_at)
+        except (TbotError, ValueError) as error:  # ValueError: a row of a newer version, a day outside the calendar
+            self._voice.tell(f"defense mode was not judged: {error}")
+        for title, text in words:
+            self._voice.alert(title, text)
 
     def _restarted(self, session: SessionId, text: str) -> None:
         self._book.runner_restarted()

@@ -16,6 +16,7 @@ from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_builder import ProcessFacts, idle_status
 from tbot_bot.reporting.status_logger import BotState, BotStatus, read_status, write_status
 from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.defense_mode import DefenseBook
 from tbot_bot.runtime.schedule import PlannedSession
 
 STATUS_EVERY: Final = 2 * SECOND
@@ -50,6 +51,9 @@ class Voice:
         """Speak for one supervisor."""
         self._records, self._journal, self._log, self._console = records, journal, log, console
         self._test_mode = test_mode
+        self._defense = DefenseBook(journal)
+        self.defense_forced = False
+        """Whether the setting forces defense mode."""
         self._idle_reason = "starting"
         self._status_at = Instant(0)
 
@@ -59,6 +63,12 @@ class Voice:
         self._note(Noted(at=wall_now(), text=text), wall_now(), "")
         if self._console is not None:
             self._console.say(text)
+
+    def alert(self, title: str, text: str) -> None:
+        """Call a person for something that is in the journal already."""
+        self._log.warning("alert", severity="critical", title=title, text=text)
+        if self._console is not None:
+            self._console.say(f"{title}: {text}")
 
     def error(self, session: SessionId, text: str) -> None:
         """Say that a session's runner went wrong."""
@@ -99,11 +109,25 @@ class Voice:
             written_at=self._status_at,
             journal_sequence=self._journal.head().seq,
         )
-        status = idle_status(facts, mode=self._records.mode, test_mode=self._test_mode, state=state, reason=reason)
+        status = idle_status(
+            facts,
+            mode=self._records.mode,
+            test_mode=self._test_mode,
+            state=state,
+            reason=reason,
+            defense_mode=self._in_defense(),
+        )
         try:
             write_status(self._records, status)
         except TbotError as error:
             self._log.error("status_not_written", error=str(error))
+
+    def _in_defense(self) -> bool:
+        try:
+            return self.defense_forced or self._defense.standing().active
+        except JournalError as error:
+            self._log.error("defense_rows_unreadable", error=str(error))
+            return self.defense_forced
 
     def _note(self, what: Noted | SessionSkipped, at: Instant, session: str) -> None:
         self._append(Entry.of(what, kind=Kind.NOTE, at=at, recorded_at=wall_now(), session=session))
