@@ -93,6 +93,11 @@ class SimulatedBroker:
         if self._store is not None:
             self._store.close()
 
+    async def clock(self) -> Instant | None:
+        """Return the time that `now` gives; without it the venue has none but that of the step it was told last."""
+        self._read()
+        return None if self._now is None else self._now()
+
     async def account(self) -> Account:
         """Return the account marked at last prices."""
         self._read()

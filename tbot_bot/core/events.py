@@ -5,7 +5,9 @@ before the engine sees them; feeding the same inputs again gives the same comman
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from tbot_bot.core.bars import Bar, Quote, VixReading
 from tbot_bot.core.codec import record
@@ -248,6 +250,74 @@ class EntriesResumed:
     at: Instant
 
 
+MARKET_DATA: Final = "market data"
+"""The link that is no broker; a broker's name has no blank in it."""
+
+
+class LinkState(StrEnum):
+    """How well a broker or the market's data can be reached."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    """Not well enough to open positions."""
+    DOWN = "down"
+    """It does not answer, however often it is asked."""
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkImpaired:
+    """The watchdog found a broker, or the market's data, not well: no entries there until it is restored."""
+
+    at: Instant
+    link: str
+    """The broker's name, or `MARKET_DATA`."""
+    state: LinkState
+    reason: str
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRestored:
+    """What was impaired answers again, and orders, fills and positions there have been reconciled."""
+
+    at: Instant
+    link: str
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerLost:
+    """A broker has been down for longer than we wait: it is given up until the next trading day."""
+
+    at: Instant
+    broker: str
+    reason: str
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionDiffers:
+    """A broker holds something else in a symbol than our executions, and what was there before us, add up to."""
+
+    at: Instant
+    broker: str
+    symbol: str
+    expected: Decimal
+    """Signed, as `found`: negative is short."""
+    found: Decimal
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionAgrees:
+    """A position that differed is again what it should be."""
+
+    at: Instant
+    broker: str
+    symbol: str
+
+
 @record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectionChecked:
@@ -302,6 +372,11 @@ Event = (
     | ControlReceived
     | EntriesSuspended
     | EntriesResumed
+    | LinkImpaired
+    | LinkRestored
+    | BrokerLost
+    | PositionDiffers
+    | PositionAgrees
     | ProtectionChecked
     | MarketOver
     | CodeTakenOver

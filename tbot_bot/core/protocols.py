@@ -56,6 +56,10 @@ class Broker(Protocol):
         """Release the connection; resting orders stay."""
         ...
 
+    async def clock(self) -> Instant | None:
+        """Return the broker's time; None where it keeps none of its own (an embedded venue lives by our steps)."""
+        ...
+
     async def account(self) -> Account:
         """Return the account as it is now."""
         ...

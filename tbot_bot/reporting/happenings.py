@@ -94,6 +94,15 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
             return (Fact(timestamp=event.at, level=_Q, event="entries_suspended", text=event.reason),)
         case events.EntriesResumed():
             return (Fact(timestamp=event.at, level=_Q, event="entries_resumed"),)
+        case events.LinkImpaired():
+            text = f"{event.link}: {event.reason}"
+            return (Fact(timestamp=event.at, level=_Q, event="link_impaired", code=event.state.value, text=text),)
+        case events.LinkRestored():
+            return (Fact(timestamp=event.at, level=_Q, event="link_restored", text=event.link),)
+        case events.BrokerLost():
+            return (Fact(timestamp=event.at, level=_Q, event="broker_lost", broker=event.broker, text=event.reason),)
+        case events.PositionDiffers() | events.PositionAgrees():
+            return (_position(event),)
         case events.CodeTakenOver():
             code = event.code_fingerprint[:12]
             return (Fact(timestamp=event.at, level=_Q, event="code_taken_over", code=code, text=event.reason),)
@@ -104,6 +113,14 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
             return (Fact(timestamp=event.at, level=_I, event="market_over"),)
         case _:
             return (_of_order(event),)
+
+
+def _position(event: events.PositionDiffers | events.PositionAgrees) -> Fact:
+    if isinstance(event, events.PositionAgrees):
+        name, text = "position_agrees", "what is held there is again what should be"
+    else:
+        name, text = "position_differs", f"{plain(event.expected)} expected, {plain(event.found)} found; halted"
+    return Fact(timestamp=event.at, level=_Q, event=name, broker=event.broker, symbol=event.symbol, text=text)
 
 
 def _accounts(event: events.AccountsRead) -> tuple[Fact, ...]:

@@ -80,6 +80,7 @@ class StatusBuilder:
         self._reason = ""
         self._halted = spec.limits.kill_switch
         self._suspended = ""
+        self._impaired: dict[str, str] = {}
         self._ended = False
         self._first: Instant | None = None
         self._last: Instant | None = None
@@ -148,7 +149,7 @@ class StatusBuilder:
             data_age_seconds=age,
             last_errors=tuple(self._errors),
             api_retries=process.api_retries,
-            entries_suspended=self._suspended,
+            entries_suspended="; ".join(filter(None, (self._suspended, *self._impaired.values()))),
             defense_mode=DEFENSE_TAG in self._spec.tags,
             kill_switch=self._halted,
             journal_sequence=process.journal_sequence,
@@ -165,7 +166,7 @@ class StatusBuilder:
         self._first = at if self._first is None else self._first
         self._last = at if self._last is None else max(self._last, at)
 
-    def _happened(self, event: Item) -> None:  # noqa: C901 - one case for each kind of event
+    def _happened(self, event: Item) -> None:  # noqa: C901, PLR0912 - one case for each kind of event
         match event:
             case events.OrderFilled(fill=fill):
                 order = self._orders.get(fill.client_order_id)
@@ -188,6 +189,10 @@ class StatusBuilder:
                 self._suspended = event.reason
             case events.EntriesResumed():
                 self._suspended = ""
+            case events.LinkImpaired():
+                self._impaired[event.link] = f"{event.link} is {event.state}: {event.reason}"
+            case events.LinkRestored():
+                self._impaired.pop(event.link, None)
             case _:
                 pass
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from tbot_bot.config.scrub import scrub, scrubber
 from tbot_bot.core.commands import Phase
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import SECOND, Instant, iso
@@ -95,7 +96,17 @@ class BrokerLink:
     connected: bool
     halted: bool
     latency_ms: float | None
-    """None where none was measured."""
+    """Median; None where none was measured."""
+    latency_p95_ms: float | None = None
+    latency_p99_ms: float | None = None
+    state: str = "ok"
+    """`ok`, `degraded` or `down`, as the watchdog finds it."""
+    reason: str = ""
+    """Why it is not ok."""
+    heartbeat_age_seconds: float | None = None
+    """Age of the last answer; None before the first."""
+    clock_drift_seconds: float | None = None
+    """The broker's clock less ours; None where it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +171,12 @@ class StatusReading:
 
 
 def status_bytes(status: BotStatus) -> bytes:
-    """Return the file's content."""
-    return f"{text_of(to_plain(status), indent=1)}\n".encode()
+    """Return the file's content; no word in it shows a secret."""
+    plain = to_plain(status)
+    text = text_of(plain, indent=1)
+    if scrub(text) != text:
+        text = text_of(scrubber().strings(plain), indent=1)
+    return f"{text}\n".encode()
 
 
 def write_status(records: OutputPaths, status: BotStatus) -> None:

@@ -1,9 +1,11 @@
 """After a restart or a lost answer: what the broker knows of our orders, told to the engine as ordinary events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tbot_bot.core.commands import CancelOrder, Output, Phase, ReadPutQuotes, ReadVix, ReplaceOrder, SubmitOrder
+from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import (
+    AccountsRead,
     Event,
     OrderAcknowledged,
     OrderCancelled,
@@ -11,13 +13,34 @@ from tbot_bot.core.events import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    PositionAgrees,
+    PositionDiffers,
 )
 from tbot_bot.core.identity import Leg, StrategyName
 from tbot_bot.core.instants import Instant
-from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus, Fill, OrderRequest
+from tbot_bot.core.money import ZERO
+from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, Position
 from tbot_bot.core.protocols import Broker
+from tbot_bot.runtime.shell import SessionShell
+from tbot_bot.trading.broker_health import expected_positions
 from tbot_bot.trading.orders_bot import Order, OrderState
 from tbot_bot.trading.session_state import SessionState, TradeState
+
+
+async def read_accounts(at: Instant, brokers: Mapping[str, Broker]) -> tuple[AccountsRead, Mapping[str, str]]:
+    """Return the accounts at a session's opening with what is held there, and the brokers that gave no answer."""
+    accounts: list[Account] = []
+    foreign: list[Position] = []
+    silent: dict[str, str] = {}
+    for name, broker in brokers.items():
+        try:
+            positions = await broker.positions()
+            accounts.append(await broker.account())
+        except BrokerUnavailable as problem:
+            silent[name] = str(problem)
+            continue
+        foreign += positions
+    return AccountsRead(at=at, accounts=tuple(accounts), foreign_positions=tuple(foreign)), silent
 
 
 async def missed_fills(state: SessionState, brokers: Mapping[str, Broker], since: Instant) -> list[Event]:
@@ -122,3 +145,70 @@ def _given_up(state: SessionState, request: OrderRequest) -> bool:
 def _successor(state: SessionState, order_id: str) -> str:
     """Return the order that was sent to take the place of `order_id`."""
     return next((oid for oid, order in state.orders.items() if order.request.replaces == order_id), "")
+
+
+class BrokerReconciler:
+    """Brings our books and one broker together, after it was away: fills, open orders, positions."""
+
+    def __init__(
+        self, shell: SessionShell, brokers: Mapping[str, Broker], settle: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`settle` looks up the orders that the shell doubts."""
+        self._shell, self._brokers, self._settle = shell, brokers, settle
+
+    async def reconcile(self, name: str) -> bool:
+        """Return whether nothing is in doubt any more; else it has to be done again."""
+        try:
+            return await self._reconcile(name, self._brokers[name])
+        except BrokerUnavailable:
+            return False
+
+    async def _reconcile(self, name: str, broker: Broker) -> bool:
+        state, shell = self._shell.engine.state, self._shell
+        if name not in state.accounts and state.verdicts:  # it gave no answer when the session was opened
+            await shell.take(AccountsRead(at=shell.at, accounts=(await broker.account(),)))
+        await self._take_missed(name, broker)
+        for order_id, order in state.orders.items():
+            if order.is_open and order.request.broker == name:
+                shell.doubted[order_id] = None
+        await self._settle()
+        if any(state.orders[order_id].request.broker == name for order_id in shell.doubted if order_id in state.orders):
+            return False
+        positions = await broker.positions()
+        if await self._take_missed(name, broker):
+            return False  # something was executed meanwhile: the positions are compared next time
+        for event in compare_positions(state, name, positions):
+            await shell.take(event)
+        return True
+
+    async def _take_missed(self, name: str, broker: Broker) -> bool:
+        """Take the executions that the engine has not booked; return whether there were any."""
+        state = self._shell.engine.state
+        missed = await missed_fills(state, {name: broker}, state.spec.windows.bell)
+        for event in missed:
+            await self._shell.take(event)
+        return bool(missed)
+
+
+def compare_positions(state: SessionState, broker: str, positions: Sequence[Position]) -> list[Event]:
+    """Return where `positions` at `broker` differ from what should be held in what we trade, or do so no longer."""
+    expected = expected_positions(state, broker)
+    found = dict.fromkeys(expected, ZERO)
+    for position in positions:
+        symbol = position.instrument.symbol
+        found[symbol] = found.get(symbol, ZERO) + position.quantity
+    ours = dict.fromkeys(
+        trade.instrument.symbol
+        for trade in state.active_trades()
+        if trade.broker == broker and trade.instrument is not None
+    )
+    ours |= dict.fromkeys(symbol for name, symbol in state.differing if name == broker)
+    told: list[Event] = []
+    for symbol in ours:
+        should, there = expected.get(symbol, ZERO), found.get(symbol, ZERO)
+        if there == should:
+            if (broker, symbol) in state.differing:
+                told.append(PositionAgrees(at=state.at, broker=broker, symbol=symbol))
+        elif state.differing.get((broker, symbol)) != there - should:
+            told.append(PositionDiffers(at=state.at, broker=broker, symbol=symbol, expected=should, found=there))
+    return told

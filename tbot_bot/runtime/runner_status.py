@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from tbot_bot.core.commands import Decided
-from tbot_bot.core.events import Event
+from tbot_bot.core.commands import BrokerHalted, Decided
+from tbot_bot.core.events import EarlierToday, Event, LinkState
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import SECOND, Instant
 from tbot_bot.journal.store import JournalReader
@@ -15,6 +15,7 @@ from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_builder import ProcessFacts, StatusBuilder
 from tbot_bot.reporting.status_logger import BotState, BrokerLink, write_status
 from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.watchdog_bot import LinkBoard, LinkReading
 from tbot_bot.trading.spec import SessionSpec
 
 WRITE_AT_LEAST_EVERY: Final = 2 * SECOND
@@ -34,14 +35,13 @@ class RunnerStatus:
         *,
         version: str,
         complain: Callable[[str], None],
+        links: LinkBoard | None = None,
     ) -> None:
-        """`complain` hears of a status file that cannot be written."""
+        """`complain` hears of a status file that cannot be written; `links` says how the brokers are."""
         self._records, self._journal, self._version, self._complain = records, journal, version, complain
         self._builder = StatusBuilder(spec)
-        self._brokers = tuple(
-            BrokerLink(name=broker.name, connected=True, halted=broker.halted, latency_ms=None)
-            for broker in spec.brokers
-        )
+        self._links = links or LinkBoard()
+        self._halted = {broker.name: broker.halted for broker in spec.brokers}
         self._changed = True
         self._broken = ""
         self._written_at = Instant(0)
@@ -54,10 +54,15 @@ class RunnerStatus:
     def event(self, _: SessionId, event: Event, /) -> None:
         """Take note of an input."""
         self._builder.feed(event)
+        if isinstance(event, EarlierToday):
+            self._halted |= {broker: True for broker, _ in event.halted if broker in self._halted}
 
     def decided(self, _: SessionId, decided: Decided, /) -> None:
         """Take note of an answer."""
         self._builder.feed(decided)
+        for output in decided.outputs:
+            if isinstance(output, BrokerHalted):
+                self._halted[output.broker] = True
         self._changed = True
 
     def write(self, broken: str) -> None:
@@ -72,7 +77,7 @@ class RunnerStatus:
             pid=os.getpid(),
             written_at=now,
             journal_sequence=self._journal.head().seq,
-            brokers=self._brokers,
+            brokers=tuple(self._link(name, halted=halted) for name, halted in self._halted.items()),
         )
         try:
             status = self._builder.build(facts)
@@ -83,3 +88,22 @@ class RunnerStatus:
             self._complain(str(error))
             return
         self._changed, self._written_at = False, now
+
+    def _link(self, name: str, *, halted: bool) -> BrokerLink:
+        found = self._links.readings.get(name, LinkReading())
+        return BrokerLink(
+            name=name,
+            connected=found.state is not LinkState.DOWN,
+            halted=halted,
+            latency_ms=_milliseconds(found.p50),
+            latency_p95_ms=_milliseconds(found.p95),
+            latency_p99_ms=_milliseconds(found.p99),
+            state=found.state.value,
+            reason=found.reason,
+            heartbeat_age_seconds=None if found.silent is None else round(found.silent, 1),
+            clock_drift_seconds=None if found.drift is None else round(found.drift / SECOND, 3),
+        )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -2,29 +2,30 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from tbot_bot.broker.broker_sim import SimulatedBroker
 from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import (
     AccountsMarked,
-    AccountsRead,
     BarsClosed,
     EarlierToday,
     EntriesResumed,
     EntriesSuspended,
-    Event,
     MarketOver,
     ScreenCompleted,
 )
 from tbot_bot.core.instants import SECOND, Duration, Instant, later
 from tbot_bot.core.protocols import Clock
+from tbot_bot.runtime.clock import monotonic_seconds
 from tbot_bot.runtime.clock_watch import SUSPENDS_ABOVE, ClockJump, ClockWatch
 from tbot_bot.runtime.embedded_market import EmbeddedMarket, Step
+from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.protection_monitor import CHECK_EVERY, CHECK_SECONDS_MIN, ProtectionMonitor
-from tbot_bot.runtime.reconcile import missed_fills, settle_order, unanswered
-from tbot_bot.runtime.shell import SessionShell, stop_event
+from tbot_bot.runtime.reconcile import BrokerReconciler, missed_fills, read_accounts, settle_order, unanswered
+from tbot_bot.runtime.session_controls import Controls
+from tbot_bot.runtime.shell import SessionShell
+from tbot_bot.runtime.watchdog_bot import LinkBoard, Watchdog
 
 _COMPARE_SECONDS: Final = 0.5
 """Longest uninterrupted sleep: the wall clock may be set while we sleep, and then market time has moved too."""
@@ -110,30 +111,6 @@ class ClockPacer:
         return True
 
 
-@dataclass(slots=True)
-class Controls:
-    """Requests that reached the process from outside; taken between two steps of the market, and while it waits."""
-
-    waiting: list[Callable[[Instant], Event]]
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while something waits."""
-
-    def ask(self, make: Callable[[Instant], Event]) -> None:
-        """Hand over a request; `make` gives the event at the market time at which it is taken."""
-        self.waiting.append(make)
-        self.asked.set()
-
-    def stop(self, *, by: str, why: str, kill: bool = False) -> None:
-        """Ask the session to stop safely, or to kill."""
-        self.ask(lambda at: stop_event(at, by=by, why=why, kill=kill))
-
-    def take(self) -> list[Callable[[Instant], Event]]:
-        """Return what waits, oldest first, and wait for more."""
-        waiting, self.waiting = self.waiting, []
-        self.asked.clear()
-        return waiting
-
-
 class SessionRun:
     """Feeds one shell from the embedded market until its session is over."""
 
@@ -147,16 +124,32 @@ class SessionRun:
         pacer: Pacer,
         controls: Controls,
         each_step: Callable[[], Awaitable[None]] | None = None,
+        link_limits: LinkLimits | None = None,
+        links: LinkBoard | None = None,
     ) -> None:
-        """`each_step` is awaited after every step of the market: heartbeat, status, flags."""
+        """`each_step` is awaited after every step of the market: heartbeat, status, flags.
+
+        `link_limits` say how patient the watchdog is, which leaves on `links` how brokers and data are.
+        """
         self._shell, self._market, self._brokers = shell, market, brokers
         self._earlier, self._pacer, self._controls = earlier, pacer, controls
-        self._each_step = each_step
         self._spec = shell.engine.spec
         self._telling = False
         self._suspended = False
         """Whether a jump of the clock has stopped entries."""
         self._protection = ProtectionMonitor(shell, brokers, lambda: self._settle(every=False))
+        self._each_step = each_step
+        at_full_speed = pacer.now() is None
+        self._watchdog = Watchdog(
+            shell,
+            brokers,
+            limits=link_limits or LinkLimits(),
+            reconcile=BrokerReconciler(shell, brokers, lambda: self._settle(every=False)).reconcile,
+            market_now=lambda: pacer.now() or shell.at,
+            seconds=(lambda: shell.at / SECOND) if at_full_speed else monotonic_seconds,
+            measures=not at_full_speed,
+            board=links,
+        )
         self._caught_up = Instant(0)
         """Market time up to which the bars have been told late, after a jump."""
 
@@ -175,8 +168,14 @@ class SessionRun:
         state = self._shell.engine.state
         at = max(self._pacer.now() or state.at, state.at, self._spec.windows.screen_at)
         await self._catch_up_venues(at)
-        for event in await missed_fills(state, self._brokers, self._spec.windows.bell):
-            await self._shell.take(event)
+        for name, broker in self._brokers.items():
+            try:
+                missed = await missed_fills(state, {name: broker}, self._spec.windows.bell)
+            except BrokerUnavailable as problem:
+                await self._watchdog.doubt(name, at, str(problem))
+                continue
+            for event in missed:
+                await self._shell.take(event)
         await self._settle(every=True)
         if not state.verdicts:
             if not await self._until(self._spec.windows.screen_at):
@@ -206,8 +205,10 @@ class SessionRun:
         await self._shell.take(BarsClosed(at=at, bars=missed.bars[len(late) :]))
 
     async def _open(self, at: Instant) -> None:
-        accounts = tuple([await broker.account() for broker in self._brokers.values()])
-        await self._shell.take(AccountsRead(at=at, accounts=accounts))
+        read, silent = await read_accounts(at, self._brokers)
+        await self._shell.take(read)
+        for name, why in silent.items():
+            await self._watchdog.doubt(name, at, why)
         await self._shell.take(self._earlier)
         verdicts = self._market.screen(at)
         await self._shell.take(ScreenCompleted(at=at, source="embedded", verdicts=verdicts))
@@ -227,6 +228,7 @@ class SessionRun:
             await self._shell.take(self._market.closed(step))
             await self._mark_accounts(step.end)
             await self._settle(every=False)
+            await self._watchdog.look(step.end, data_late=self._data_late())
             await self._protection.check(step.end)
             if self._each_step is not None:
                 await self._each_step()
@@ -333,12 +335,23 @@ class SessionRun:
                 await asyncio.wait({reached, asked}, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED)
                 asked.cancel()
                 await self._take_controls()
-                if self._telling and not reached.done():
+                if reached.done():
+                    break
+                await self._watchdog.look(self._pacer.now() or self._shell.at, data_late=self._data_late())
+                if self._telling:
                     await self._protection.check(self._pacer.now() or self._shell.at)
             if reached.done():
                 reached.result()  # the clock's own troubles, if any
         finally:
             reached.cancel()
+
+    def _data_late(self) -> float:
+        """Return for how many seconds of real time the next bars have been overdue."""
+        now, windows = self._pacer.now(), self._spec.windows
+        if now is None or not self._telling:
+            return 0.0
+        due = later(max(self._shell.at, windows.bell, windows.start), windows.bar_span)
+        return max(self._pacer.real_seconds(Duration(now - due)) or 0.0, 0.0)
 
     def _patience(self) -> float | None:
         """Return after how many seconds of waiting the protective stops are looked after; None: no waiting at all."""
@@ -369,3 +382,6 @@ class SessionRun:
     async def _take_controls(self) -> None:
         for make in self._controls.take():
             await self._shell.take(make(self._shell.at))
+
+
+__all__ = ["ClockPacer", "Controls", "FullSpeed", "Pacer", "SessionRun"]

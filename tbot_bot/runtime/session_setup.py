@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -27,9 +27,11 @@ from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.hands import SessionHands
+from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.recovery import other_code
 from tbot_bot.runtime.session_run import Controls, Pacer, SessionRun
 from tbot_bot.runtime.shell import Observer, Recovered, SessionShell
+from tbot_bot.runtime.watchdog_bot import LinkBoard
 from tbot_bot.trading.spec import SessionSpec
 
 
@@ -101,6 +103,9 @@ class Workplace:
     observers: Sequence[Observer]
     log: FilteringBoundLogger
     wall_clock: Callable[[], int]
+    link_limits: LinkLimits = LinkLimits()  # noqa: RUF009 - frozen
+    links: LinkBoard = field(default_factory=LinkBoard)
+    """Where the watchdog leaves how brokers and data are."""
     engage: Callable[[str], None] = _nothing
     """Latches the kill switch, with the reason; a dry run latches nothing."""
 
@@ -141,7 +146,14 @@ def session_of(
             wall_clock=place.wall_clock,
         )
         run = SessionRun(
-            shell=shell, market=market, brokers=place.brokers, earlier=earlier, pacer=pacer, controls=controls
+            shell=shell,
+            market=market,
+            brokers=place.brokers,
+            earlier=earlier,
+            pacer=pacer,
+            controls=controls,
+            link_limits=place.link_limits,
+            links=place.links,
         )
         yield run, shell
         shell.finish()

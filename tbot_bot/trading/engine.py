@@ -30,8 +30,6 @@ from tbot_bot.core.events import (
     ControlKind,
     ControlReceived,
     EarlierToday,
-    EntriesResumed,
-    EntriesSuspended,
     Event,
     FillBusted,
     MarketOver,
@@ -52,7 +50,7 @@ from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
-from tbot_bot.trading import entries, exit_desk, losses, order_events, phases, protection
+from tbot_bot.trading import broker_health, entries, exit_desk, losses, order_events, phases, protection
 from tbot_bot.trading.best_signals import outranked
 from tbot_bot.trading.closing import close_the_books
 from tbot_bot.trading.instrument_choice import inverse_etf
@@ -87,8 +85,6 @@ class Engine:
             VixRead: self._on_vix,
             PutQuotesRead: self._on_put_quotes,
             ControlReceived: self._on_control,
-            EntriesSuspended: self._on_suspended,
-            EntriesResumed: self._on_resumed,
             ProtectionChecked: self._on_protection_checked,
             MarketOver: self._on_market_over,
             CodeTakenOver: self._on_taken_over,
@@ -105,6 +101,7 @@ class Engine:
             FillBusted,
         ):
             self._handlers[kind] = self._on_order_event
+        self._handlers.update(dict.fromkeys(broker_health.HEALTH_EVENTS, self._on_health))
 
     def handle(self, event: Event) -> list[Output]:
         """Take one event and return what to do and what was decided, in order.
@@ -126,6 +123,7 @@ class Engine:
 
     def _on_accounts(self, event: AccountsRead) -> None:
         state = self.state
+        broker_health.note_foreign(state, event)
         for account in event.accounts:
             state.accounts[account.broker] = account
             state.budgets[account.broker] = self.spec.allocation.total_allocation * account.equity
@@ -207,7 +205,7 @@ class Engine:
         if not live:
             entries.drop(state, signal, "", "late", "the bar came too late to act on")
             return
-        entries_off = state.stop_code or state.suspended
+        entries_off = broker_health.entries_off(state)
         if entries_off or beaten:
             entries.drop(state, signal, "", "entries_off" if entries_off else "outranked", entries_off or beaten)
             return
@@ -307,11 +305,10 @@ class Engine:
             case _:
                 state.anomaly("", f"{event.kind} for {event.trade_id or 'no trade'}, which does not wait for it")
 
-    def _on_suspended(self, event: EntriesSuspended) -> None:
-        self.state.suspended = event.reason
-
-    def _on_resumed(self, _: EntriesResumed) -> None:
-        self.state.suspended = ""
+    def _on_health(self, event: broker_health.HealthEvent) -> None:
+        broker_health.on_health(self.state, event)
+        for trade in self.state.active_trades():
+            exit_desk.pursue(self.state, trade)  # what was frozen may go on
 
     def _on_protection_checked(self, _: ProtectionChecked) -> None:
         protection.watch(self.state)

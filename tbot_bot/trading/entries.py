@@ -19,7 +19,7 @@ from tbot_bot.core.options import PutQuote
 from tbot_bot.core.orders import Account, Direction, OrderRequest, OrderType, Side
 from tbot_bot.core.policies import EntryOrder, Routing
 from tbot_bot.core.screening import Outcome
-from tbot_bot.trading import allocation, sizing
+from tbot_bot.trading import allocation, broker_health, sizing
 from tbot_bot.trading.gate import approve_entry
 from tbot_bot.trading.instrument_choice import Chosen, PutWanted, Unavailable, choose, choose_put
 from tbot_bot.trading.order_desk import request_for, submit
@@ -34,8 +34,9 @@ def route(state: SessionState, signal: Signal) -> None:
         if broker.name not in state.accounts:
             drop(state, signal, broker.name, "no_account", "the broker's account could not be read")
             continue
-        if state.spec.routing is Routing.FIRST and broker.name in state.halted:
-            drop(state, signal, broker.name, "broker_halted", state.halted[broker.name])
+        closed = broker_health.why_no_entries(state, broker.name)
+        if state.spec.routing is Routing.FIRST and closed:
+            drop(state, signal, broker.name, "broker_halted", closed)
             continue
         choice = _choice_at(state, signal, broker)
         if isinstance(choice, Unavailable):
@@ -232,10 +233,11 @@ def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal
         mode=state.spec.mode,
         test_mode=state.spec.test_mode,
         phase=_entry_phase(state),
-        entries_off=state.stop_code or state.suspended,
-        broker_halted=state.halted.get(trade.broker, ""),
+        entries_off=broker_health.entries_off(state),
+        broker_halted=broker_health.why_no_entries(state, trade.broker),
         capabilities=broker.capabilities,
         tradable=all(rule.outcome is not Outcome.FAILED for rule in verdict.rules if rule.rule == "tradable"),
+        symbol_halt=broker_health.symbol_halt(state, trade.broker, instrument.symbol),
         known_order_ids=frozenset(state.orders),
         blocked=trade.symbol in state.spec.limits.blocked_symbols or trade.symbol in state.traded_earlier,
         session_trades=state.approved(trade.broker),

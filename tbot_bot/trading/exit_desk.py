@@ -14,6 +14,7 @@ from tbot_bot.core.money import ONE, ZERO
 from tbot_bot.core.orders import Fill, OrderRequest, OrderType, StopTrigger
 from tbot_bot.strategy.exits import trail
 from tbot_bot.strategy.strategy_meta import tick_of_bar
+from tbot_bot.trading.broker_health import is_frozen
 from tbot_bot.trading.closing import finish
 from tbot_bot.trading.gate import ApprovedOrder, Holding, approve_exit
 from tbot_bot.trading.order_desk import cancel_open, request_for, submit
@@ -40,7 +41,7 @@ def pursue(state: SessionState, trade: Trade) -> None:
         return
     held = state.held(trade)
     over = bool(trade.exit_code) or (held <= ZERO and not state.open_orders_of(trade, Leg.ENTRY))
-    if not over:
+    if not over or (held > ZERO and is_frozen(state, trade)):
         return
     cancel_open(state, trade, Leg.ENTRY)
     cancel_open(state, trade, Leg.STOP)
@@ -142,7 +143,7 @@ def _decide(state: SessionState, trade: Trade, code: str, reason: str, price: De
 def protect(state: SessionState, trade: Trade) -> None:
     """Make a stop of the held quantity rest at the trade's stop price; nothing to do where it does already."""
     held = state.held(trade)
-    if held <= ZERO or trade.instrument is None:
+    if held <= ZERO or trade.instrument is None or is_frozen(state, trade):
         return
     resting = state.open_orders_of(trade, Leg.STOP)
     standing = [order for order in resting if _stands(order)]

@@ -51,6 +51,8 @@ class RiskView:
     broker_halted: str
     capabilities: Capabilities
     tradable: bool
+    symbol_halt: str = ""
+    """Why this instrument is halted at this broker: what is held there is not what should be."""
     known_order_ids: frozenset[str]
     blocked: bool
     session_trades: int
@@ -109,7 +111,10 @@ def _mode_separation(_: Intent, view: RiskView, __: RiskLimits) -> Answer:
 
 
 def _instrument_tradable(intent: Intent, view: RiskView, _: RiskLimits) -> Answer:
-    return None if view.tradable else f"{intent.order.instrument.symbol} is halted or not tradable"
+    symbol = intent.order.instrument.symbol
+    if view.symbol_halt:
+        return f"{symbol} is halted: {view.symbol_halt}"
+    return None if view.tradable else f"{symbol} is halted or not tradable"
 
 
 def _duplicate_intent(intent: Intent, view: RiskView, _: RiskLimits) -> Answer:

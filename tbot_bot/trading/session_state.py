@@ -94,6 +94,12 @@ class SessionState:
     stop_reason: str = ""
     suspended: str = ""
     """Why entries are suspended for now; empty while they are not."""
+    impaired: dict[str, str] = field(default_factory=dict)
+    """Links (brokers, market data) that the watchdog found not well, and why."""
+    differing: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """By broker and instrument: what is held beyond what should be; these are halted."""
+    foreign: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """By broker and instrument: what was held before the session; not ours."""
     accounts: dict[str, Account] = field(default_factory=dict)
     budgets: dict[str, Decimal] = field(default_factory=dict)
     shares: dict[str, tuple[Decimal, ...]] = field(default_factory=dict)

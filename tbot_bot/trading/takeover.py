@@ -35,8 +35,6 @@ from tbot_bot.core.events import (
     ControlKind,
     ControlReceived,
     EarlierToday,
-    EntriesResumed,
-    EntriesSuspended,
     Event,
     FillBusted,
     OrderFilled,
@@ -47,6 +45,7 @@ from tbot_bot.core.events import (
 from tbot_bot.core.identity import Leg, StrategyName, trade_id
 from tbot_bot.core.money import ZERO, exact
 from tbot_bot.core.orders import Direction, Fill, OrderRequest
+from tbot_bot.trading.broker_health import HealthEvent, note_foreign, remember
 from tbot_bot.trading.order_desk import set_state
 from tbot_bot.trading.order_events import TRIGGERS
 from tbot_bot.trading.orders_bot import Trigger, apply, apply_fill, bust, new_order
@@ -92,6 +91,7 @@ class Follower:
                 for account in event.accounts:
                     state.accounts[account.broker] = account
                     state.budgets[account.broker] = state.spec.allocation.total_allocation * account.equity
+                note_foreign(state, event)
             case EarlierToday():
                 state.traded_earlier, state.earlier_open_trades = event.traded, event.open_trades
                 state.realized_earlier = {broker: exact(result) for broker, result in event.realized}
@@ -106,10 +106,8 @@ class Follower:
                 if event.kind is ControlKind.KILL:
                     state.killed = state.killed or f"{event.by}: {event.why}"
                 state.stop_code = state.stop_code or ("kill" if event.kind is ControlKind.KILL else "stop_request")
-            case EntriesSuspended():
-                state.suspended = event.reason
-            case EntriesResumed():
-                state.suspended = ""
+            case _ if isinstance(event, HealthEvent):
+                remember(state, event)
             case OrderFilled():
                 self._filled(event.fill)
             case FillBusted():
