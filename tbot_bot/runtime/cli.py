@@ -140,11 +140,6 @@ app.add_typer(_group("Run under systemd.", example("tbot service install --print
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    with scrubbed_output():
-        return _run(argv)
-
-
-def _run(argv: Sequence[str] | None) -> int:
     try:
         status = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="tbot", standalone_mode=False)
         sys.stdout.flush()
