@@ -285,6 +285,7 @@ class Engine:
     def _on_order_event(self, event: OrderEvent) -> None:
         phases.advance(self.state, self._enter, inclusive=False)
         order_events.on_order_event(self.state, event)
+        protection.note(self.state)
         if self.state.ended and not self.state.flat():
             self.state.ended = False  # a late execution or bust: there is something to close again
             phases.enter(self.state, self._enter, Phase.CLOSE_OUT, "an execution changed after the end")

@@ -14,8 +14,8 @@ from tbot_bot.trading import exit_desk
 from tbot_bot.trading.orders_bot import OrderState
 from tbot_bot.trading.session_state import SessionState, Trade
 
-ALARM_AFTER: Final = 10 * SECOND
-"""Market time without a live stop after which a person is called."""
+ALARM_AFTER: Final = 5 * SECOND
+"""Market time without a live stop after which a person is called; with a check every 5 s it is told within 10 s."""
 REPAIRS_MAX: Final = 2
 """Stops that are placed again for one position; a broker that takes away a third one does not want to hold any."""
 _NOT_YET: Final = frozenset({OrderState.INTENT, OrderState.SUBMITTING, OrderState.UNKNOWN})
@@ -37,25 +37,29 @@ def unprotected(state: SessionState) -> list[Trade]:
     ]
 
 
-def watch(state: SessionState) -> None:
-    """Take note of how long each position has been without a live stop; repair, and call a person in time."""
+def note(state: SessionState) -> list[Trade]:
+    """Take note of since when each position has been without a live stop; return those that are."""
     lacking = unprotected(state)
     for trade in state.active_trades():
         if trade not in lacking:
-            trade.unprotected_since = None
-    for trade in lacking:
-        if trade.unprotected_since is None:
+            trade.unprotected_since, trade.unprotected_told = None, False
+        elif trade.unprotected_since is None:
             trade.unprotected_since = state.at
-            trade.unprotected_told = False
+    return lacking
+
+
+def watch(state: SessionState) -> None:
+    """Repair what is without a live stop, and call a person in time."""
+    for trade in note(state):
         exit_desk.protect(state, trade)  # places one where none is on its way
-        if state.at - trade.unprotected_since >= ALARM_AFTER and not trade.unprotected_told:
+        since = trade.unprotected_since
+        if since is not None and state.at - since >= ALARM_AFTER and not trade.unprotected_told:
             trade.unprotected_told = True
-            since = iso(trade.unprotected_since)
             state.emit(
                 RaiseAlert(
                     severity=Severity.CRITICAL,
                     title=f"{trade.symbol} is unprotected",
-                    text=f"{trade.trade_id}: no live protective stop since {since}; the broker does not confirm one",
+                    text=f"{trade.trade_id}: no live protective stop since {iso(since)}; none is confirmed",
                 )
             )
 
@@ -80,4 +84,4 @@ def on_stop_lost(state: SessionState, trade: Trade, reason: str, *, refused: boo
         exit_desk.leave(state, trade, "unprotected", f"protective stop gone: {reason}")
 
 
-__all__ = ["is_protected", "on_stop_lost", "unprotected", "watch"]
+__all__ = ["is_protected", "note", "on_stop_lost", "unprotected", "watch"]

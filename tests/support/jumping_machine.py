@@ -104,6 +104,7 @@ class JumpRig:
             made = simulated_brokers(
                 self.settings.bot, self.day, lambda name: VenueStore(self.home / "venue" / f"{name}.sqlite3")
             )
+            self.brokers = made
             known = journaled_spec(journal, self.records, self.session_id)
             spec = known or self._spec()
             place = Workplace(
