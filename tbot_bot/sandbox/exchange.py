@@ -8,6 +8,7 @@ The interface that vendors stand on:
     exchange.desk("alpaca").subscribe(f)  order news, at once and in order
     exchange.watch(f, {"SYN01"})          trades, quotes, bars and halts of those symbols
     exchange.advance_to(instant)          by hand, for tests; `run()` does it by the clock
+    exchange.faults                       what goes wrong on purpose (`FaultPlan`); vendors ask it per call
     exchange.truth()                      what the venue knows
 
 Everything happens in the thread of one event loop; listeners are called from within a step and must not block.
@@ -21,6 +22,7 @@ from tbot_bot.config.error_handler import LogicError
 from tbot_bot.core.instants import Instant, later
 from tbot_bot.core.protocols import Clock
 from tbot_bot.sandbox.desk import Desk
+from tbot_bot.sandbox.faults import FaultPlan
 from tbot_bot.sandbox.market import SandboxMarket
 from tbot_bot.sandbox.tickets import MarketUpdate, Trading, Truth
 
@@ -52,8 +54,11 @@ class Exchange:
         self.market = market
         self.clock = clock
         self.desks = {name: Desk(name, market, cash=cash) for name, cash in accounts.items()}
-        self.halted: frozenset[str] = frozenset()
+        self.faults = FaultPlan(self.now)
+        self._halted: frozenset[str] = frozenset()
+        self._usual = {name: desk.rules.participation for name, desk in self.desks.items()}
         self._watches: list[Watch] = []
+        self._obeying = False
         self._next = market.day.open_at
         self._now = Instant(0)
 
@@ -86,10 +91,14 @@ class Exchange:
 
     def halt(self, symbol: str, *, halted: bool = True) -> None:
         """Stop or resume trading in a share and the puts on it."""
-        self.halted = self.halted | {symbol} if halted else self.halted - {symbol}
-        for desk in self.desks.values():
-            desk.set_rules(halted=self.halted)
+        self._halted = self._halted | {symbol} if halted else self._halted - {symbol}
+        self._obey_faults()
         self.publish(Trading(symbol, self.now(), halted))
+
+    @property
+    def halted(self) -> frozenset[str]:
+        """Return what does not trade now, by a person's word or by a fault."""
+        return self._halted | self.faults.halted()
 
     def publish(self, update: MarketUpdate) -> None:
         """Tell whoever watches the update's symbol."""
@@ -135,6 +144,7 @@ class Exchange:
         market, day = self.market, self.market.day
         before = Instant(at - market.tick)
         self._now = max(self._now, at)
+        self._obey_faults()
         if at > day.open_at:
             ended = market.bars_at(before)
             for desk in self.desks.values():
@@ -148,6 +158,14 @@ class Exchange:
         else:
             for desk in self.desks.values():
                 desk.end_day(at)
+
+    def _obey_faults(self) -> None:
+        if not self.faults.rules and not self._halted and not self._obeying:
+            return
+        self._obeying = bool(self.faults.rules) or bool(self._halted)
+        halted = self.halted
+        for name, desk in self.desks.items():
+            desk.set_rules(halted=halted, participation=self.faults.participation(name, self._usual[name]))
 
     def _tell_tape(self, at: Instant) -> None:
         """Tell the trades of the tick that ended at `at`, the quotes of now, and bars that are complete."""
