@@ -22,6 +22,7 @@ RUN_AS = {
 FIRST = {
     r"tbot config (decrypt|rotate)": "test -e .env_bot.enc || tbot config encrypt --new-key",
     r"tbot resume": "mkdir -p control && echo '{}' > control/killed.json",
+    r"tbot defense leave": "tbot defense enter --why preparation",
 }
 """What has to be so before a line means anything."""
 ENDS_WITH = {r"tbot status --watch": 130, r"tbot float transfer --authorize": 2}

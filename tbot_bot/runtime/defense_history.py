@@ -202,9 +202,9 @@ def _moves(journal: JournalReader) -> Iterator[MoneyMoved]:
         elif isinstance(found, TransferSettled) and found.outcome is Outcome.DONE and found.transfer_id in allowed:
             authorization = allowed[found.transfer_id]
             one = next(part for part in authorization.transfers if part.transfer_id == found.transfer_id)
-            cause = f"{authorization.by}: {authorization.why}"
+            cause, day = f"{authorization.by}: {authorization.why}", exchange_time(found.at).date()
             for name, amount in ((one.source, -one.amount), (one.destination, one.amount)):
-                yield MoneyMoved(row=row.seq, name="" if name == RESERVE else name, amount=amount, cause=cause)
+                yield MoneyMoved(row=row.seq, name="" if name == RESERVE else name, amount=amount, day=day, cause=cause)
 
 
 def _kills(

@@ -7,6 +7,7 @@ win             a result after fees above zero; a result of exactly zero is a tr
 day             New York's, of the trade's end; the last 30 calendar days are the day of judgement and the 29 before
 float now       what the account was worth when last read, with the results booked and the money moved since
 starting float  what the account was worth when first read, with the money moved since: transfers lose nothing.
+                What comes counts when it has had five trading days to get from the bank to the broker.
                 An account that is opened anew, as a rehearsal's is each day, has a new starting float
 drawdown        what the float now lacks to the starting float. There is no memory of how deep it was: a float that
                 has come back to the limit or above has recovered
@@ -39,6 +40,8 @@ FLOAT_DRAWDOWN_MAX: Final = Decimal("0.15")
 RESERVE_DRAWDOWN_MAX: Final = Decimal("0.10")
 KILLS_MAX: Final = 2
 KILL_DAYS: Final = 20
+ARRIVAL_DAYS: Final = 5
+"""Trading days that money may be on its way to a broker; until then nothing is missing there."""
 EXIT_WIN_RATE: Final = Decimal("0.55")
 EXIT_TRADES: Final = 60
 EXIT_SESSIONS: Final = 30
@@ -111,6 +114,7 @@ class MoneyMoved:
     name: str
     """Of the broker; empty: the reserve."""
     amount: Decimal
+    day: date
     cause: str
     """Who allowed it and why; empty where nothing is on record."""
 
@@ -212,9 +216,11 @@ def _float_drawdown(history: History, broker: str, after: int) -> TriggerFound |
         return None
     first = next((read for read in reversed(reads) if read.opened), reads[0])
     last = reads[-1]
-    start = first.equity + _moved(history.moves, broker, first.row)
+    arrived = first_of_trading_days(history.day, ARRIVAL_DAYS)
+    moves = [move for move in history.moves if move.amount < ZERO or move.day < arrived]
+    start = first.equity + _moved(moves, broker, first.row)
     booked = sum((trade.pnl for trade in history.trades if trade.broker == broker and trade.row > last.row), ZERO)
-    now = last.equity + _moved(history.moves, broker, last.row) + booked
+    now = last.equity + _moved(moves, broker, last.row) + booked
     return _drawdown(Trigger.FLOAT_DRAWDOWN, f"the float of {broker}", start, now, FLOAT_DRAWDOWN_MAX)
 
 

@@ -90,11 +90,10 @@ class Standing:
             over = {found.trigger: row for found in change.overridden}
             return Standing(left=change, disregard=MappingProxyType({**self.disregard, **over}))
         own = any(found.trigger is not Trigger.SETTING for found in change.triggers)
-        first = own and (not self.active or self.by_setting_alone)
         return Standing(
             causes=self.causes | {found.trigger for found in change.triggers},
             entered=self.entered or change,
-            since=row if first else self.since,
+            since=row if own else self.since,
             left=self.left,
             disregard=self.disregard,
         )

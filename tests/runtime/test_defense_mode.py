@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -95,9 +96,9 @@ def test_a_trade_that_was_booked_again_counts_once_by_its_last_result(told):
 def test_of_a_rehearsed_day_the_latest_run_counts_and_of_the_judged_day_its_own(told):
     yesterday = TODAY - timedelta(days=1)
     told.session(yesterday, "L" * 30)
-    told.session(yesterday, "W" * 30, run=2)
-    told.session(TODAY, "L" * 15, run=1)
-    told.session(TODAY, "L" * 15, run=2)
+    told.session(yesterday, "W" * 20, run=2)
+    told.session(TODAY, "L" * 30, run=1)
+    told.session(TODAY, "L" * 30, run=2)
     assert not judged(told, run=3).active
     told.session(yesterday, "L" * 30, run=3)
     assert judged(told, run=3).active
@@ -183,8 +184,14 @@ def test_judging_again_and_after_a_restart_writes_nothing_more(told):
 
 def test_judges_at_the_same_moment_leave_one_row(told):
     told.days("L" * 60, per_session=10)
+    together = Barrier(6)
+
+    def one(_):
+        together.wait()
+        return judged(told).active
+
     with ThreadPoolExecutor(6) as many:
-        results = list(many.map(lambda _: judged(told).active, range(6)))
+        results = list(many.map(one, range(6)))
     assert results == [True] * 6
     assert changes(told) == [DefenseEntered]
 
@@ -273,6 +280,7 @@ def test_the_disaster_log_satisfies_its_schema_and_is_made_anew_with_the_same_by
         "0.02", "0.01",
     )  # fmt: skip
     assert (left["by"], left["why"]) == ("me", "it was the feed")
+    assert left["limits"] == [{**one, "before": one["now"], "now": one["before"]} for one in entered["limits"]]
     for damage in (b"", before[:-20], b'{"edited": true}\n' + before, before * 2):
         told.records.disaster_log.write_bytes(damage)
         write_disaster_log(told.journal, told.records)

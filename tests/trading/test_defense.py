@@ -34,6 +34,7 @@ from tests.support.scenario import Scenario, spec_of
 
 RULES = DefenseRules(total_allocation=Decimal("0.01"), trade_limit=Decimal("0.66"))
 LABOR_DAY = date(2025, 9, 1)
+LONG_AGO = TODAY - timedelta(days=20)
 
 
 def holding(told, disregard=None):
@@ -109,14 +110,22 @@ def test_a_float_that_has_come_back_to_the_limit_has_recovered():
 
 def test_money_moved_by_the_owner_is_no_loss_and_no_recovery():
     start = read(1, "50000")
-    out = MoneyMoved(row=2, name="sim", amount=Decimal(-20000), cause="rebalancing")
-    into = MoneyMoved(row=2, name="sim", amount=Decimal(20000), cause="rebalancing")
+    out = MoneyMoved(row=2, name="sim", amount=Decimal(-20000), day=LONG_AGO, cause="rebalancing")
+    into = MoneyMoved(row=2, name="sim", amount=Decimal(20000), day=LONG_AGO, cause="rebalancing")
 
     assert holding(history(start, read(9, "30000"), moves=(out,))) == []
     assert holding(history(start, read(9, "25499.99"), moves=(out,))) == [Trigger.FLOAT_DRAWDOWN]
     assert holding(history(start, read(9, "59499.99"), moves=(into,))) == [Trigger.FLOAT_DRAWDOWN]
     later = replace(out, row=10)
     assert holding(history(start, read(9, "43000"), moves=(later,))) == [Trigger.FLOAT_DRAWDOWN]  # 23000 of 30000
+
+
+def test_money_on_its_way_to_a_broker_is_not_missing_there_for_five_trading_days():
+    reads = (read(1, "50000"), read(9, "50000"))
+    sent = MoneyMoved(row=2, name="sim", amount=Decimal(20000), day=date(2025, 9, 24), cause="rebalancing")
+
+    assert holding(history(*reads, moves=(sent,), day=date(2025, 9, 30))) == []  # the fifth, its own day counted
+    assert holding(history(*reads, moves=(sent,), day=date(2025, 10, 1))) == [Trigger.FLOAT_DRAWDOWN]
 
 
 def test_each_broker_has_its_own_float_and_those_that_are_off_none():
@@ -139,7 +148,7 @@ def test_a_reserve_may_lose_a_tenth_without_a_cause(now, holds):
 
 def test_a_reserve_that_gave_with_a_recorded_cause_has_not_fallen():
     reads = (ReserveRead(row=1, balance=Decimal(100_000)), ReserveRead(row=9, balance=Decimal(60_000)))
-    given = MoneyMoved(row=5, name="", amount=Decimal(-40_000), cause="authorized: a new broker")
+    given = MoneyMoved(row=5, name="", amount=Decimal(-40_000), day=TODAY, cause="authorized: a new broker")
 
     assert holding(history(reserve=reads, moves=(given,))) == []
     assert holding(history(reserve=reads, moves=(replace(given, cause=""),))) == [Trigger.RESERVE_DRAWDOWN]
@@ -205,6 +214,15 @@ def test_thirty_sessions_above_it_are_enough(sessions, won, leaves):
     standing = standing_of([(10, entered())])
 
     assert isinstance(change(told, standing), DefenseLeft) is leaves
+
+
+def test_only_the_last_thirty_sessions_count():
+    standing = standing_of([(10, entered())])
+    late = trades("L" * 16 + "W" * 30, TODAY - timedelta(days=45), first_row=11, per_session=1)
+    early = trades("W" * 30 + "L" * 16, TODAY - timedelta(days=45), first_row=11, per_session=1)
+
+    assert isinstance(change(history(*late), standing), DefenseLeft)
+    assert change(history(*early), standing) is None
 
 
 def test_while_a_trigger_holds_nothing_is_left_and_it_says_so():
