@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from tbot_bot.config.error_handler import MASK
+from tbot_bot.core.codec import Json
 
 LENGTH_MIN: Final = 4
 _WORD_BELOW: Final = 8
@@ -117,18 +118,19 @@ class Scrubber:
             found = json.loads(payload)
         except (ValueError, RecursionError):
             return self.text(payload)  # no record: a text like any other
-        clean = self._strings(found)
+        clean = self.strings(found)
         return payload if clean == found else json.dumps(clean, separators=(",", ":"))
 
-    def _strings(self, value: object) -> object:
+    def strings(self, value: Json) -> Json:
+        """Return JSON-ready data without secrets: names stay, and so do numbers written as texts."""
         if isinstance(value, str):
             if _NUMBER.fullmatch(value):  # a price that contains an account's number is still a price
                 return MASK if value in self.secrets else value
             return self.text(value)
         if isinstance(value, list):
-            return [self._strings(inner) for inner in value]
+            return [self.strings(inner) for inner in value]
         if isinstance(value, dict):
-            return {name: self._strings(inner) for name, inner in value.items()}
+            return {name: self.strings(inner) for name, inner in value.items()}
         return value
 
     def _key(self, key: object) -> str:

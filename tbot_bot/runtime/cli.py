@@ -36,6 +36,7 @@ from tbot_bot.runtime.cli_output import (
     status_of,
     with_exit_codes,
 )
+from tbot_bot.runtime.last_resort import scrubbed_output
 
 _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("run", cli_run.run, example("tbot run --rehearsal --once", "tbot run")),
@@ -140,6 +141,11 @@ app.add_typer(_group("Run under systemd.", example("tbot service install --print
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    with scrubbed_output():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         status = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="tbot", standalone_mode=False)
         sys.stdout.flush()

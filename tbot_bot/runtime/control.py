@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from tbot_bot.config.scrub import scrub
 from tbot_bot.core.instants import Instant, iso
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.files import sync_folder, write_atomically
@@ -94,9 +95,18 @@ class ControlFolder:
         return tuple(stale)
 
     def latch(self, *, by: str, why: str) -> None:
-        """Engage the kill switch: it stays engaged over restarts until `tbot resume`."""
-        text = json.dumps({"by": by, "why": why, "at": iso(wall_now())})
-        write_atomically(self.folder / KILLED_FILE, text)
+        """Engage the kill switch: it stays engaged over restarts until `tbot resume`.
+
+        On a full disk the latch is an empty file: engaged, though it cannot say why.
+
+        Raises:
+            OSError: not even that could be made.
+        """
+        text = json.dumps({"by": by, "why": scrub(why), "at": iso(wall_now())})
+        try:
+            write_atomically(self.folder / KILLED_FILE, text)
+        except OSError:
+            (self.folder / KILLED_FILE).touch()
 
     def killed(self) -> str:
         """Return why the kill switch is engaged, empty where it is not."""

@@ -30,6 +30,7 @@ from tbot_bot.reporting.noted import DeadManReport
 from tbot_bot.runtime.background import control_path, say
 from tbot_bot.runtime.clock import RunClock, monotonic_seconds, wall_now
 from tbot_bot.runtime.flattening import UNCLOSED, Flattener, VenueTrade, is_of_our_making, record_of
+from tbot_bot.runtime.last_resort import scrubbed_output
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 
@@ -78,20 +79,24 @@ class Work:
         """
         lock = await Lock(self.control / RUNNER_LOCK).take_when_free(self._late)
         try:
-            known, market = self._known(), self._market()
-            venues = tuple(self._venues(market))
-            flatteners = [self._flattener(broker, known) for _, broker in venues]
-            async for _ in steps_of(market, [broker for _, broker in venues], self.request.clock, self._late):
-                if all([await flattener.step() for flattener in flatteners]):
-                    break
-            for flattener in flatteners:
-                held = (trade for trade in flattener.trades.values() if not trade.flat)
-                self.left += [f"{trade.trade_id}: {trade.words or 'nobody has looked at it'}" for trade in held]
-            for mode in sorted({mode for mode, _ in venues}):
-                mine = [flat for flat, (its, _) in zip(flatteners, venues, strict=True) if its is mode]
-                self._record(mode, [trade for flat in mine for trade in flat.trades.values()], known or Known())
+            return await self.close_all()
         finally:
             lock.release()
+
+    async def close_all(self) -> int:
+        """Do the same for a caller that holds the runner's lock."""
+        known, market = self._known(), self._market()
+        venues = tuple(self._venues(market))
+        flatteners = [self._flattener(broker, known) for _, broker in venues]
+        async for _ in steps_of(market, [broker for _, broker in venues], self.request.clock, self._late):
+            if all([await flattener.step() for flattener in flatteners]):
+                break
+        for flattener in flatteners:
+            held = (trade for trade in flattener.trades.values() if not trade.flat)
+            self.left += [f"{trade.trade_id}: {trade.words or 'nobody has looked at it'}" for trade in held]
+        for mode in sorted({mode for mode, _ in venues}):
+            mine = [flat for flat, (its, _) in zip(flatteners, venues, strict=True) if its is mode]
+            self._record(mode, [trade for flat in mine for trade in flat.trades.values()], known or Known())
         self.tell(f"LEFT: {'; '.join(self.left)}" if self.left else "nothing of ours rests or is held any more")
         return RunnerExit.FAILED if self.left else RunnerExit.DONE
 
@@ -271,12 +276,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS_MAX)
     given, rest = parser.parse_known_args(argv)
     request = RunnerArguments.parse(rest)
+    with scrubbed_output(stdout=True):
+        control = control_path(request.home)  # with the settings come the secrets that are not to be printed
+        return _end_of(request, control, why=given.why, seconds=given.seconds)
+
+
+def _end_of(request: RunnerArguments, control: Path, *, why: str, seconds: float) -> int:
     work = Work(
         request=request,
-        control=control_path(request.home),
-        why=given.why,
+        control=control,
+        why=why,
         tell=say,
-        deadline=monotonic_seconds() + given.seconds,
+        deadline=monotonic_seconds() + seconds,
     )
     try:
         return asyncio.run(work.run())

@@ -70,7 +70,11 @@ async def close_everything(
 
     `command` stands in for `python -m ...` in tests. A run outlives us, as a runner does.
     """
-    what.save(control)
+    unsaved = ""
+    try:
+        what.save(control)
+    except OSError as error:  # no room: what has to be closed is closed all the same
+        unsaved = f"; {DEAD_MAN_FILE} could not be written, so no later start would finish it: {error}"
     begin = tuple(command) or (sys.executable, "-m", DEAD_MAN_MODULE)
     words, status = "", -1
     for _ in range(STARTS_MAX):
@@ -80,9 +84,18 @@ async def close_everything(
         if status in {0, 1}:
             break
     if status == 0:
+        return Outcome(flat=True, words=words + unsaved + _put_away(control))
+    words = words or f"the dead-man path ended with status {status}, see {output.name}"
+    return Outcome(flat=False, words=words + unsaved)
+
+
+def _put_away(control: Path) -> str:
+    """Set the finished work aside; return why that failed, empty where it did not. Done again, it sells nothing."""
+    try:
         set_aside(control, control / DEAD_MAN_FILE)
-        return Outcome(flat=True, words=words)
-    return Outcome(flat=False, words=words or f"the dead-man path ended with status {status}, see {output.name}")
+    except OSError as error:
+        return f"; {DEAD_MAN_FILE} could not be set aside: {error}"
+    return ""
 
 
 async def _one_run(command: Sequence[str], output: Path, seconds: float) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from tbot_bot.reporting.log_rotation import rotate_logs
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.fingerprint import code_fingerprint
+from tbot_bot.runtime.last_resort import watched
 from tbot_bot.runtime.supervisor_facts import FactBook
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class Housekeeping:
         task = asyncio.get_running_loop().create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        watched(task, "housekeeping", self._report)
+
+    def _report(self, where: str, error: BaseException) -> None:
+        self._log.error(where, error=str(error), exc_info=error)
+        self._say(f"{where} failed: {type(error).__name__}: {error}")
 
     async def _rotate_in_time(self, new_day: bool) -> None:  # noqa: FBT001 - the scheduler knows no names
         self._begin(self.rotate(new_day=new_day))

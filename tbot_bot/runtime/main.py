@@ -41,6 +41,7 @@ from tbot_bot.runtime.earlier_today import earlier_today
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
 from tbot_bot.runtime.heartbeat import Heart
+from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output, watch_loop, watched
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 from tbot_bot.runtime.runner_status import RunnerStatus
@@ -67,6 +68,11 @@ class CodeReplaced(TbotError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one session and return the exit status."""
     request = RunnerArguments.parse(argv)
+    with scrubbed_output(stdout=True):
+        return _end_of(request)
+
+
+def _end_of(request: RunnerArguments) -> int:
     try:
         return asyncio.run(_run(request))
     except AlreadyRunning as error:
@@ -101,16 +107,22 @@ async def _run(request: RunnerArguments) -> int:
             process_log(records, "runner", wall_now, retention_days=settings.bot.log_retention_days)
         )
         journal = stack.enter_context(Journal.open(records.journal, records.mode))
+
+        def report(where: str, error: BaseException) -> None:
+            log.error(where, error=str(error), exc_info=error)
+            _record(journal, log, request.session, error)
+
+        stack.enter_context(nothing_vanishes(report))
+        watch_loop(asyncio.get_running_loop(), report)
         try:
             return await Runner(request, settings, records, journal, log, control).run()
-        except TbotError as error:
-            log.exception("runner_failed", error=str(error))
-            _record(journal, log, request.session, error)
+        except Exception as error:  # whatever it is: on record, then the supervisor decides
+            report("runner_failed", error)
             raise
 
 
-def _record(journal: Journal, log: FilteringBoundLogger, session: SessionId, error: TbotError) -> None:
-    """Journal why the runner ends; the journal itself may be what failed, and the first error is the one to show."""
+def _record(journal: Journal, log: FilteringBoundLogger, session: SessionId, error: BaseException) -> None:
+    """Journal what went wrong; the journal itself may be what failed, and the first error is the one to show."""
     failed = ErrorRaised.of(error, at=wall_now())
     entry = Entry.of(failed, kind=Kind.ERROR, at=failed.at, recorded_at=failed.at, session=str(session))
     try:
@@ -179,6 +191,8 @@ class Runner:
                 status.write(shell.broken)
 
             watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat, desk))
+            # without it nobody sees a flag, and the pulse ends: the supervisor starts us again
+            watched(watcher, "the runner's watch", self._report)
             on_signals(asyncio.get_running_loop(), controls)
             try:
                 if known is None:
@@ -195,6 +209,10 @@ class Runner:
                 await asyncio.wait({projecting})
                 heart.stop()
             return RunnerExit.KILLED if shell.engine.state.killed else RunnerExit.DONE
+
+    def _report(self, where: str, error: BaseException) -> None:
+        self._log.error(where, error=str(error), exc_info=error)
+        _record(self._journal, self._log, self._request.session, error)
 
     async def _recover(self, shell: SessionShell, place: Workplace) -> None:
         """Replay the journal, and leave in it which code did so and whether it decides the same."""
@@ -244,7 +262,7 @@ class Runner:
         def done(task: asyncio.Task[Projector]) -> None:
             problem = None if task.cancelled() else task.exception()
             if problem is not None:
-                self._log.error("records_not_rebuilt", error=str(problem))
+                self._report("records_not_rebuilt", problem)
             elif not task.cancelled():
                 files.ready(task.result())
 

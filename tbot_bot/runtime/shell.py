@@ -8,10 +8,11 @@ perhaps not done for reconciliation.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from tbot_bot.config.error_handler import LogicError
+from tbot_bot.config.scrub import scrub
 from tbot_bot.core.commands import Decided, Output, SubmitOrder
 from tbot_bot.core.events import (
     AnswerLost,
@@ -20,8 +21,12 @@ from tbot_bot.core.events import (
     CodeTakenOver,
     ControlKind,
     ControlReceived,
+    EntriesSuspended,
     Event,
+    FillBusted,
+    OrderCancelled,
     OrderRejected,
+    PutQuotesRead,
 )
 from tbot_bot.core.identity import Leg, SessionId
 from tbot_bot.core.instants import Instant
@@ -124,7 +129,7 @@ class SessionShell:
         """Take one input and everything that follows from it at once."""
         waiting: deque[Event] = deque([event])
         while waiting:
-            for output in self._decide(waiting.popleft()):
+            for output in self._decide(_without_secrets(waiting.popleft())):
                 waiting.extend(await self._act(output))
             if self.broken and not self._stop_told:
                 self._stop_told = True
@@ -274,6 +279,19 @@ class SessionShell:
     def _announce(self, decided: Decided) -> None:
         for observer in self._observers:
             observer.decided(self._id, decided)
+
+
+def _without_secrets(event: Event) -> Event:
+    """Return `event` with its words scrubbed, before anything is decided or recorded: a replay is given the same."""
+    match event:
+        case OrderRejected() | CancelRejected() | AnswerLost() | OrderCancelled() | FillBusted() | EntriesSuspended():
+            return replace(event, reason=scrub(event.reason))
+        case ControlReceived():
+            return replace(event, by=scrub(event.by), why=scrub(event.why))
+        case PutQuotesRead():
+            return replace(event, problem=scrub(event.problem))
+        case _:
+            return event
 
 
 def stop_event(at: Instant, *, by: str, why: str, kill: bool = False) -> ControlReceived:

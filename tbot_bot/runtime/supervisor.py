@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -38,6 +39,7 @@ from tbot_bot.runtime.defense_mode import DefenseRoom, review
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.housekeeping import Housekeeping
+from tbot_bot.runtime.last_resort import watch_loop, watched
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.restart_policy import RestartPolicy
 from tbot_bot.runtime.runner_arguments import RUNNER_MODULE, RunnerArguments
@@ -123,7 +125,8 @@ class Supervisor:
         if words:
             self._voice.tell(words)
         self._systemd.ready(f"supervising {hand.day.isoformat()}")
-        ticker = asyncio.create_task(self._tick())
+        watch_loop(asyncio.get_running_loop(), self._voice.trouble)
+        ticker = watched(asyncio.create_task(self._tick()), "the supervisor's loop", self._voice.trouble)
         try:
             while True:
                 await self._day(hand, adopted)
@@ -270,7 +273,7 @@ class Supervisor:
             case EndKind.KILLED:
                 self._kill(end.detail or "the kill switch ended the session")
             case EndKind.GAVE_UP:
-                self._control.latch(by="supervisor", why=end.detail)  # first: whatever comes, nothing trades again
+                self._latch(end.detail)  # first: whatever comes, nothing trades again
                 self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail)
                 self._kill(end.detail)
@@ -278,6 +281,9 @@ class Supervisor:
                 self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail or str(end.kind.value))
                 self._failed = True
+
+    def _latch(self, why: str) -> None:
+        self._voice.attempt("the latch", lambda: self._control.latch(by="supervisor", why=why))
 
     async def _close_without_runner(self, session: SessionId, command: Sequence[str], why: str) -> None:
         """Cancel and close what is ours through the brokers, by a process that needs no engine."""
@@ -292,7 +298,7 @@ class Supervisor:
         outcome = await close_everything(what, self._control_path, self._records.process_logs / "dead_man.out")
         self._voice.error(session, f"closed without a runner: {outcome.words}")
         if not outcome.flat:
-            self._control.latch(by="supervisor", why=f"{session} could not be closed: {outcome.words}")
+            self._latch(f"{session} could not be closed: {outcome.words}")
             self._kill(outcome.words)
 
     # --- control ------------------------------------------------------------------------------------------------------
@@ -307,11 +313,19 @@ class Supervisor:
                 self._watch.stop_now()
                 return
             if self._control.peek(Flag.STOP) is None:  # who asked first is who is named
-                self._control.write(Flag.STOP, by="signal", why=signal.Signals(number).name)
+                self._stop_by_signal(signal.Signals(number).name, self._watch)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+
+    def _stop_by_signal(self, name: str, watch: RunnerWatch | None) -> None:
+        if self._voice.attempt("the stop flag", lambda: self._control.write(Flag.STOP, by="signal", why=name)):
+            return
+        self._stop_reason = self._stop_reason or f"stop asked by signal: {name}"  # no room for a flag
+        self._stop.set()
+        if watch is not None:
+            watch.signal(signal.SIGTERM)
 
     def _reload_settings(self) -> None:
         """Read the settings again, for the next session; those that cannot be used leave the old ones in force."""
@@ -331,15 +345,21 @@ class Supervisor:
     async def _tick(self) -> None:
         """Look at the flags, show how things are, and tell systemd that we are alive."""
         while True:
-            self._look_at_flags()
-            jump = self._alarm.compare()
-            if jump is not None:
-                self._voice.tell(str(jump))
-            words = self._voice.show(in_session=self._watch is not None)
-            self._systemd.status(words if self._watch is None else self._watch.words)
-            self._feed_watchdog()
-            self._book.loop_turned()
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - whatever it is: the next turn must look at the flags again
+                self._voice.trouble("the supervisor's loop", error)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _turn(self) -> None:
+        self._look_at_flags()
+        jump = self._alarm.compare()
+        if jump is not None:
+            self._voice.tell(str(jump))
+        words = self._voice.show(in_session=self._watch is not None)
+        self._systemd.status(words if self._watch is None else self._watch.words)
+        self._feed_watchdog()
+        self._book.loop_turned()
 
     def _feed_watchdog(self) -> None:
         """Ping systemd as long as all is well: the runner's loop turns, its data moves, no session is overslept."""
@@ -359,14 +379,16 @@ class Supervisor:
                 self._stop_reason = f"{flag} asked by {request.by}: {request.why or 'no reason given'}"
                 self._voice.tell(self._stop_reason)
                 self._stop.set()
-        if self._control.take(Flag.START) is not None:
+        start = self._control.peek(Flag.START)
+        if start is not None and self._voice.attempt("the start flag", lambda: self._control.take(Flag.START)):
             self._voice.tell("a start flag was found; the bot runs already")
 
     def _obey_flags(self) -> None:
         """Take the flags away that have been obeyed; a kill leaves its latch."""
-        if self._control.take(Flag.KILL) is not None:
+        if self._control.peek(Flag.KILL) is not None:
             self._kill(self._stop_reason)
-        self._control.take(Flag.STOP)
+        for flag in (Flag.KILL, Flag.STOP):  # a kill flag that has to stay is obeyed by the next start
+            self._voice.attempt(f"the {flag} flag", partial(self._control.take, flag))
 
     def _kill(self, reason: str) -> None:
         self._killed = True

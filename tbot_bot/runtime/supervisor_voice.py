@@ -1,12 +1,15 @@
 """What a supervisor tells: to its log, to the journal, to the status file, and to a terminal where there is one."""
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from tbot_bot import __version__
 from tbot_bot.config.error_handler import JournalError, TbotError
+from tbot_bot.config.scrub import scrub
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import SECOND, Instant
 from tbot_bot.journal.chain import Kind
@@ -56,9 +59,11 @@ class Voice:
         """Whether the setting forces defense mode."""
         self._idle_reason = "starting"
         self._status_at = Instant(0)
+        self._last_trouble = ("", "")
 
     def tell(self, text: str) -> None:
         """Say something worth keeping."""
+        text = scrub(text)
         self._log.info("supervisor", text=text)
         self._note(Noted(at=wall_now(), text=text), wall_now(), "")
         if self._console is not None:
@@ -72,12 +77,35 @@ class Voice:
 
     def error(self, session: SessionId, text: str) -> None:
         """Say that a session's runner went wrong."""
+        text = scrub(text)
         error = TbotError(text, where=str(session))
         self._log.error("runner", session=str(session), error=text)
         raised = ErrorRaised.of(error, at=wall_now())
         self._append(Entry.of(raised, kind=Kind.ERROR, at=raised.at, recorded_at=wall_now(), session=str(session)))
         if self._console is not None:
             self._console.say(f"error: {error}")
+
+    def trouble(self, where: str, error: BaseException) -> None:
+        """Say that something of the supervisor's own went wrong, which it survives; the same again only once."""
+        words = f"{type(error).__name__}: {error}"
+        if (where, words) == self._last_trouble:
+            return
+        self._last_trouble = (where, words)
+        self._log.error("trouble", where=where, error=words, exc_info=error)
+        raised = ErrorRaised.of(error, at=wall_now())
+        raised = replace(raised, where=raised.where or where)
+        self._append(Entry.of(raised, kind=Kind.ERROR, at=raised.at, recorded_at=wall_now()))
+        if self._console is not None:
+            self._console.say(scrub(f"error: {where}: {words}"))
+
+    def attempt(self, where: str, act: Callable[[], object]) -> bool:
+        """Do what a full disk may refuse; say so where it does, and return whether it was done."""
+        try:
+            act()
+        except OSError as error:
+            self.trouble(where, error)
+            return False
+        return True
 
     def skip(self, session: SessionId, planned: PlannedSession, reason: str) -> None:
         """Say that a planned session does not take place."""

@@ -13,8 +13,10 @@ from tbot_bot.config.error_handler import ConfigError, ConfigProblem, TbotError
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.identity import Mode
 from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.started import ProcessStarted
 from tbot_bot.journal.store import Entry, Journal
+from tbot_bot.reporting.noted import ErrorRaised
 from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.build_check import build_check, check_line
@@ -23,6 +25,7 @@ from tbot_bot.runtime.config_failure import record_failure
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.dead_man_run import close_everything, pending
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
+from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.releases import stay_in_release
 from tbot_bot.runtime.requests import RunRequest
@@ -88,6 +91,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
             out_today=report.skipped,
             limits=limits or WatchLimits(),
         )
+        stack.enter_context(nothing_vanishes(lambda where, error: log.error(where, error=str(error), exc_info=error)))
         return asyncio.run(_run(room))
 
 
@@ -116,7 +120,16 @@ def _complain(console: Console | None, text: str) -> None:
 
 
 async def _run(room: Workroom) -> int:
-    return await Supervisor(room).run()
+    try:
+        return await Supervisor(room).run()
+    except Exception as error:  # whatever it is: on record, then whoever started us decides
+        room.log.exception("supervisor_failed", error=str(error))
+        raised = ErrorRaised.of(error, at=wall_now())
+        try:
+            room.journal.append([Entry.of(raised, kind=Kind.ERROR, at=raised.at, recorded_at=raised.at)])
+        except JournalWriteFailed as second:
+            room.log.warning("error_not_journaled", error=str(second))
+        raise
 
 
 def _settings_of(request: RunRequest) -> Settings:
@@ -169,11 +182,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="run the rest of today and end")
     parser.add_argument("--rehearsal", action="store_true", help="test mode on the synthetic market")
     given = parser.parse_args(argv)
-    try:
-        return run_supervisor(RunRequest(home=given.home, once=given.once, rehearsal=given.rehearsal))
-    except TbotError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return STATUS_BY_CODE.get(error.code, FAILED)
+    with scrubbed_output():
+        try:
+            return run_supervisor(RunRequest(home=given.home, once=given.once, rehearsal=given.rehearsal))
+        except TbotError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return STATUS_BY_CODE.get(error.code, FAILED)
 
 
 if __name__ == "__main__":
