@@ -204,7 +204,7 @@ def _dollars(value: object) -> Decimal:
         try:
             return exact(value)
         except ValueError:
-            pass
+            pass  # raised below, as for any other value
     raise BankNotUnderstood("an amount that is no number", where=WHERE)
 
 
