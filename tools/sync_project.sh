@@ -137,7 +137,7 @@ point_to() {
 }
 # Whether a process was started from $1; its supervisor may yet have to start a runner from there.
 # shellcheck disable=SC2009 # pgrep takes patterns, and a path is none
-in_use() { ps -A -o args= 2>/dev/null | grep -F "$(cd "$root" && pwd -P)/releases/$1/" | grep -qvF grep; }
+in_use() { ps -A -ww -o args= 2>/dev/null | grep -F "$(cd "$root" && pwd -P)/releases/$1/" | grep -qvF grep; }
 sums() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
 case $action in
   look)
