@@ -60,6 +60,7 @@ def session_spec(
     bar_span: Duration,
     inverse: InverseEtfMap,
     settings_fingerprint: str,
+    blocked: tuple[str, ...] = (),
 ) -> SessionSpec:
     """Return the specification of `planned`, as the session's first journal row holds it; the setting may defend it."""
     windows = replace(planned.windows, bar_span=bar_span)
@@ -78,7 +79,7 @@ def session_spec(
         brokers=tuple(BrokerSpec(name=name, capabilities=SIMULATED) for name in broker_names(bot)),
         routing=bot.routing,
         allocation=_allocation(bot),
-        limits=risk_limits(bot),
+        limits=replace(risk_limits(bot), blocked_symbols=blocked),
         bearish=BearishRules(
             short_type=strategy.short_type,
             inverse_by_symbol=tuple(inverse.by_symbol.items()),

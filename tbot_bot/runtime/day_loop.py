@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date
 
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
+from tbot_bot.config.named_files import blocked_symbols
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.calendar import trading_day
 from tbot_bot.core.commands import Decided, PhaseEntered
@@ -128,6 +129,7 @@ async def run_day(
             bar_span=Duration(market_day.span),
             inverse=inverse,
             settings_fingerprint=fingerprint,
+            blocked=blocked_symbols(settings.home),
         )
         spec = defended(room, spec)
         market = EmbeddedMarket(market_day, screener_for(settings, spec))

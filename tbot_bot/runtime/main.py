@@ -18,6 +18,7 @@ from tbot_bot import __version__
 from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.config.error_handler import ConfigError, TbotError
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
+from tbot_bot.config.named_files import blocked_symbols
 from tbot_bot.config.settings import Settings, load_settings, settings_lines, taken_over
 from tbot_bot.core.commands import RaiseAlert
 from tbot_bot.core.identity import Mode, SessionId
@@ -287,6 +288,7 @@ class Runner:
             bar_span=bar_span,
             inverse=load_inverse_etf_map(None if own_map is None else settings.home / own_map),
             settings_fingerprint=settings_fingerprint(settings_lines(settings)),
+            blocked=blocked_symbols(settings.home),
         )
         room = DefenseRoom(
             bot=settings.bot,

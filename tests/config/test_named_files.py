@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tbot_bot.config.error_handler import ConfigError
-from tbot_bot.config.named_files import universe_symbols
+from tbot_bot.config.named_files import blocked_symbols, universe_symbols
 from tbot_bot.config.settings import load_settings
 
 
@@ -76,3 +76,18 @@ def test_a_map_with_wrong_lines_is_told_with_the_other_problems(tmp_path):
     (tmp_path / "map.csv").write_bytes(b"kind,key,etf\nsymbol,SPY,\n")
     wrong, line = said(tmp_path, "INVERSE_ETF_MAP=map.csv\nMAX_TRADES=x\n")
     assert (wrong.partition(": ")[0], line.partition(": ")[0]) == (".env_bot:2", "map.csv:2")
+
+
+def test_the_block_list_is_read_where_there_is_one(tmp_path):
+    assert blocked_symbols(tmp_path) == ()
+    (tmp_path / "blocklist.txt").write_text("# never these\nGME\nBRK.B\nGME\n")
+
+    assert blocked_symbols(tmp_path) == ("GME", "BRK.B")
+
+
+def test_a_block_list_that_cannot_be_read_stops_the_start(tmp_path):
+    (tmp_path / "blocklist.txt").write_text("GME\nwhat is this\n")
+    assert said(tmp_path, "# nothing\n")[0].startswith("blocklist.txt:2: expected one symbol a line")
+    (tmp_path / "blocklist.txt").unlink()
+    (tmp_path / "blocklist.txt").mkdir()
+    assert "or remove blocklist.txt" in said(tmp_path, "# nothing\n")[0]
