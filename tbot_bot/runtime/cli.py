@@ -18,6 +18,7 @@ from tbot_bot.runtime import (
     cli_control,
     cli_defense,
     cli_float,
+    cli_guard,
     cli_journal,
     cli_look,
     cli_records,
@@ -52,6 +53,7 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("check", cli_look.check, example("tbot check --json")),
     ("screen", cli_screen.screen, example("tbot screen --session open", "tbot screen --explain SYN07")),
     ("replay", cli_records.replay, example("tbot replay 2025-09-02")),
+    ("guard", cli_guard.guard, example("tbot guard --status --json", "tbot guard --once")),
     ("version", cli_look.version, example("tbot version --json")),
 )
 _JOURNAL: Final[tuple[tuple[str, Command, str], ...]] = (

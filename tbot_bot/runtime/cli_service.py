@@ -31,12 +31,13 @@ def install(
     ] = None,
     memory_max: Annotated[str, typer.Option(metavar="SIZE", help="Memory that the bot may use, such as 1G.")] = "1G",
     web: Annotated[bool, typer.Option("--web", help="Write the dashboard's service as well.")] = False,
+    guard: Annotated[bool, typer.Option("--guard", help="Write the dead-man's switch's service as well.")] = False,
     only_print: Annotated[bool, typer.Option("--print", help="Print the units; write nothing.")] = False,
     as_json: Json = False,
 ) -> int:
     """Write the systemd units of this installation. Nothing is enabled or started."""
     place = _place(home, user, memory_max)
-    files, left_out = _units(place, credential, web=web)
+    files, left_out = _units(place, credential, web=web, guard=guard)
     if only_print:
         _print_units(files, dest, as_json=as_json)
         return DONE
@@ -88,7 +89,7 @@ def status(*, dest: Dest = UNIT_FOLDER, as_json: Json = False) -> int:
     return DONE
 
 
-def _units(place: "Place", credential: Path | None, *, web: bool) -> "tuple[list[UnitFile], list[str]]":
+def _units(place: "Place", credential: Path | None, *, web: bool, guard: bool) -> "tuple[list[UnitFile], list[str]]":
     """Return the files to write, and what is left out and why."""
     from tbot_bot.runtime import service_units  # noqa: PLC0415 - `--help` stays fast
 
@@ -107,6 +108,10 @@ def _units(place: "Place", credential: Path | None, *, web: bool) -> "tuple[list
         )
     if web:
         files.append(service_units.web_unit(place))
+    if guard:
+        files.append(service_units.guard_unit(place))
+        if credential is not None:
+            files.append(service_units.credential_drop_in(credential.absolute(), service_units.GUARD))
     return files, left_out
 
 

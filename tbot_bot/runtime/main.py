@@ -43,6 +43,7 @@ from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
 from tbot_bot.runtime.heartbeat import Heart
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output, watch_loop, watched
+from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 from tbot_bot.runtime.runner_status import RunnerStatus
@@ -57,6 +58,7 @@ from tbot_bot.runtime.session_setup import (
     session_of,
 )
 from tbot_bot.runtime.shell import SessionShell
+from tbot_bot.runtime.watchdog_bot import LinkBoard
 from tbot_bot.trading.spec import SessionSpec
 
 
@@ -163,12 +165,14 @@ class Runner:
         projecting = self._project_into(files)
         heart = Heart(self._control, str(request.session))
         data = DataClock(spec, clock)
+        links = LinkBoard()
         status = RunnerStatus(
             self._records,
             spec,
             self._journal,
             version=__version__,
             complain=lambda problem: self._log.error("status_not_written", error=problem),
+            links=links,
         )
         place = Workplace(
             records=self._records,
@@ -178,6 +182,8 @@ class Runner:
             log=self._log,
             wall_clock=wall_now,
             engage=self._engage,
+            link_limits=LinkLimits.of(bot),
+            links=links,
         )
         controls = Controls([])
         desk = DecisionDesk(self._control, request.session, controls.ask, self._log)

@@ -13,10 +13,10 @@ from tbot_bot.config.error_handler import TbotError
 
 BOT: Final = "tbot.service"
 WEB: Final = "tbot-web.service"
+GUARD: Final = "tbot-guard.service"
 BACKUP_CHECK: Final = "tbot-backup-check"
 CREDENTIAL: Final = "encryption_key"
 """Also its file name below /etc/credstore.encrypted; by a bare name it may be absent there, by a path it may not."""
-CREDENTIAL_DROP_IN: Final = f"{BOT}.d/credential.conf"
 MARK: Final = "# Written by `tbot service install`, which replaces it. Changes of your own: systemctl edit "
 WATCHDOG_SECONDS: Final = 30
 
@@ -124,6 +124,34 @@ SyslogIdentifier=tbot-web
 WantedBy=multi-user.target
 """
 
+_GUARD: Final = """\
+{mark}{name}
+[Unit]
+Description=TradeBot: independent dead-man's switch over supervisor and runner
+# Tied to no other unit: it has to live where tbot.service has failed.
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+{whose}
+ExecStart={start}
+# Whatever ended it, it has to be there; only another guard on the same installation is reason enough to stay away.
+Restart=always
+RestartSec=5
+RestartPreventExitStatus=4
+# It may be closing positions when the machine goes down.
+TimeoutStopSec=2min
+KillMode=process
+LoadCredentialEncrypted={credential}
+SyslogIdentifier=tbot-guard
+
+{hardening}
+[Install]
+WantedBy=multi-user.target
+"""
+
 _BACKUP_CHECK: Final = """\
 {mark}{name}
 [Unit]
@@ -202,6 +230,15 @@ def web_unit(place: Place) -> UnitFile:
     return _service(place, WEB, _WEB, ("-m", "tbot_bot.runtime.cli", "web"))
 
 
+def guard_unit(place: Place) -> UnitFile:
+    """Return the guard's service, which lives and dies by itself.
+
+    Raises:
+        TbotError: as `bot_unit`.
+    """
+    return _service(place, GUARD, _GUARD, ("-m", "tbot_bot.runtime.cli", "guard"))
+
+
 def backup_check_units(place: Place) -> tuple[UnitFile, UnitFile]:
     """Return the daily check of the backup and its timer.
 
@@ -215,8 +252,8 @@ def backup_check_units(place: Place) -> tuple[UnitFile, UnitFile]:
     return service, UnitFile(name=timer, text=_BACKUP_TIMER.format(mark=MARK, name=timer))
 
 
-def credential_drop_in(path: Path) -> UnitFile:
-    """Return the drop-in that has systemd decrypt the settings' key from `path`, in memory, for this service alone.
+def credential_drop_in(path: Path, unit: str = BOT) -> UnitFile:
+    """Return the drop-in that has systemd decrypt the settings' key from `path`, in memory, for `unit` alone.
 
     Raises:
         TbotError: the path does not fit a unit.
@@ -228,8 +265,8 @@ def credential_drop_in(path: Path) -> UnitFile:
             where="--credential",
             mend="Give an absolute path without spaces and colons.",
         )
-    text = _DROP_IN.format(mark=MARK, name=BOT, credential=CREDENTIAL, path=said)
-    return UnitFile(name=CREDENTIAL_DROP_IN, text=text)
+    text = _DROP_IN.format(mark=MARK, name=unit, credential=CREDENTIAL, path=said)
+    return UnitFile(name=f"{unit}.d/credential.conf", text=text)
 
 
 def _service(place: Place, name: str, form: str, start: Iterable[str]) -> UnitFile:

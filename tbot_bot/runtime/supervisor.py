@@ -40,6 +40,7 @@ from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.housekeeping import Housekeeping
 from tbot_bot.runtime.last_resort import watch_loop, watched
+from tbot_bot.runtime.locks import SUPERVISOR_LOCK, touch
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.restart_policy import RestartPolicy
 from tbot_bot.runtime.runner_arguments import RUNNER_MODULE, RunnerArguments
@@ -360,6 +361,7 @@ class Supervisor:
         self._systemd.status(words if self._watch is None else self._watch.words)
         self._feed_watchdog()
         self._book.loop_turned()
+        touch(self._control_path / SUPERVISOR_LOCK)
 
     def _feed_watchdog(self) -> None:
         """Ping systemd as long as all is well: the runner's loop turns, its data moves, no session is overslept."""

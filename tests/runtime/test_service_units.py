@@ -22,6 +22,7 @@ from tbot_bot.runtime.service_units import (
     backup_check_units,
     bot_unit,
     credential_drop_in,
+    guard_unit,
     web_unit,
 )
 
@@ -71,8 +72,10 @@ def check_verified(folder: Path, *names: str) -> None:
 @needs_systemd_analyze
 def test_systemd_takes_every_unit_without_a_word(tmp_path):
     check, timer = backup_check_units(PLACE)
-    put(tmp_path, bot_unit(PLACE), web_unit(PLACE), check, timer, credential_drop_in(Path("/etc/credstore/changeme")))
-    check_verified(tmp_path, "tbot.service", "tbot-web.service", check.name, timer.name)
+    credential = Path("/etc/credstore/changeme")
+    drop_ins = credential_drop_in(credential), credential_drop_in(credential, "tbot-guard.service")
+    put(tmp_path, bot_unit(PLACE), web_unit(PLACE), guard_unit(PLACE), check, timer, *drop_ins)
+    check_verified(tmp_path, "tbot.service", "tbot-web.service", "tbot-guard.service", check.name, timer.name)
 
 
 @needs_systemd_analyze
@@ -105,7 +108,7 @@ def test_a_spoiled_drop_in_would_be_found(tmp_path):
 @pytest.mark.parametrize("home", [HOME, Path("/", "home", "changeme", "tbot")])
 def test_each_service_is_little_exposed(tmp_path, home):
     place = replace(PLACE, home=home)
-    units = (bot_unit(place), web_unit(place), backup_check_units(place)[0])
+    units = (bot_unit(place), web_unit(place), guard_unit(place), backup_check_units(place)[0])
     put(tmp_path, *units)
     for unit in units:
         told = analyze(tmp_path, "security", "--offline=yes", f"--threshold={EXPOSURE_MAX * 10:.0f}", f"./{unit.name}")
@@ -234,6 +237,20 @@ def test_what_cannot_be_installed_is_refused_with_the_reason(command, words, sta
         ended, told, error = command("install", "--user", "changeme", *words)
     assert (ended, told) == (status, "")
     assert says in error
+
+
+def test_the_guard_is_a_unit_of_its_own_that_always_comes_back(command):
+    words = ("--guard", "--credential", "/etc/credstore/changeme")
+    found = json.loads(command("install", "--user", "changeme", "--print", *words, "--json")[1])["units"]
+    told = found["tbot-guard.service"]
+    assert "Restart=always" in told
+    assert "tbot.service" not in re.findall(r"^(?:Wants|Requires|BindsTo|PartOf)=(.*)$", told, re.MULTILINE)
+    assert re.search(r'^ExecStart=.*"guard"$', told, re.MULTILINE)
+    assert "changeme" in found["tbot-guard.service.d/credential.conf"]
+    assert (
+        "tbot-guard.service"
+        not in json.loads(command("install", "--user", "changeme", "--print", "--json")[1])["units"]
+    )
 
 
 def test_units_come_with_the_commands_that_they_start(command, monkeypatch):
