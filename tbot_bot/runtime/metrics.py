@@ -275,8 +275,20 @@ def broker_families(status: BotStatus) -> Iterator[Metric]:
     halted = {one.name: float(one.halted) for one in status.brokers}
     yield by_label("tbot_broker_halted", "Whether trading at the broker is halted.", "broker", halted)
     latency = {one.name: one.latency_ms / 1000 for one in status.brokers if one.latency_ms is not None}
-    text = "Time the broker took to answer; no sample where none was measured."
+    text = "Median time the broker took to answer; no sample where none was measured."
     yield by_label("tbot_broker_latency_seconds", text, "broker", latency)
+    slow = {one.name: one.latency_p95_ms / 1000 for one in status.brokers if one.latency_p95_ms is not None}
+    text = "Time that 95 of 100 answers of the broker did not exceed."
+    yield by_label("tbot_broker_latency_p95_seconds", text, "broker", slow)
+    slowest = {one.name: one.latency_p99_ms / 1000 for one in status.brokers if one.latency_p99_ms is not None}
+    text = "Time that 99 of 100 answers of the broker did not exceed."
+    yield by_label("tbot_broker_latency_p99_seconds", text, "broker", slowest)
+    impaired = {one.name: float(one.state != "ok") for one in status.brokers}
+    text = "Whether the watchdog finds the broker degraded or down: no entries there."
+    yield by_label("tbot_broker_impaired", text, "broker", impaired)
+    ages = {one.name: one.heartbeat_age_seconds for one in status.brokers if one.heartbeat_age_seconds is not None}
+    text = "Age of the broker's last answer; no sample before the first."
+    yield by_label("tbot_broker_heartbeat_age_seconds", text, "broker", ages)
 
 
 def _age(at: Instant | None, now: Instant) -> float | None:
