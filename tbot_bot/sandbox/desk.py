@@ -78,14 +78,16 @@ class Desk:
             return order
         return self._wake(self._new(ticket), refuse=True)
 
-    def cancel(self, number: int) -> Order:
+    def cancel(self, number: int, *, phase: Phase = Phase.CANCELED, reason: str = "") -> Order:
         """Take the order off, with the legs that wait for it and the others of its group; return it.
+
+        `phase` is what it ends as: rejected, where the vendor thinks better of it.
 
         Raises:
             Refused: no such order, or it has ended.
         """
         order = self._shelf.require_open(number)
-        self._end(order, Phase.CANCELED)
+        self._end(order, phase, reason)
         return self._shelf[number]
 
     def replace(self, number: int, **changes: Decimal | Lifetime | str | None) -> Order:
