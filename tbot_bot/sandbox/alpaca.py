@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from tbot_bot.core.instants import MINUTE, SECOND
 from tbot_bot.sandbox.alpaca_book import VENDOR, AlpacaBook
+from tbot_bot.sandbox.alpaca_data import AlpacaData
 from tbot_bot.sandbox.alpaca_requests import NOT_FOUND
 from tbot_bot.sandbox.alpaca_streams import AlpacaStreams
 from tbot_bot.sandbox.alpaca_trading import AlpacaTrading
@@ -33,7 +34,8 @@ def alpaca_app(
     trading = AlpacaTrading(exchange, book, cash_start=cash_start)
     streams = AlpacaStreams(exchange, book, keys=keys)
     inner = Starlette(
-        routes=[*streams.routes(), *trading.routes()], exception_handlers={404: _nothing_here, 405: _nothing_here}
+        routes=[*streams.routes(), *trading.routes(), *AlpacaData(exchange).routes()],
+        exception_handlers={404: _nothing_here, 405: _nothing_here},
     )
     return Gate(_Door(inner, exchange, keys, rate_limit), exchange.faults, VENDOR)
 

@@ -30,10 +30,10 @@ class SandboxThread:
         market = SandboxMarket(SOURCE)
         self.exchange = Exchange(market, accounts={"alpaca": CASH, "ibkr": CASH})
         self.exchange.advance_to(later(market.day.open_at, begin))
-        self.loop = asyncio.new_event_loop()
-        self.stop = asyncio.Event()
         self.sandbox = Sandbox(self.exchange, dict.fromkeys(vendors, 0), cash=CASH, rate_limit=rate_limit)
         self.ports = dict(self.sandbox.ports)
+        self.loop = asyncio.new_event_loop()
+        self.stop = asyncio.Event()
         self.failure: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
