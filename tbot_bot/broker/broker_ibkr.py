@@ -1,0 +1,368 @@
+"""Interactive Brokers, through IB Gateway or TWS and the client library ib_async.
+
+IB neither checks nor indexes our client order ids, so this adapter does: an id that was sent before is refused, and
+`order_by_client_id` looks through open orders, completed orders and executions before it says "not there", and says
+so only once the line has been up, and the order unheard of, for `settle_seconds`.
+
+A replacement is a cancel, then a new order under the new id: IB keeps an order's reference through changes, and an
+order that is known by another's name could not be looked up after a crash. What fills in between stops it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from tbot_bot.broker.authorization import LiveAuthorization
+from tbot_bot.broker.capabilities import CAPABILITIES
+from tbot_bot.broker.ibkr_account import SUMMARY_TAGS, account_of, positions_of
+from tbot_bot.broker.ibkr_book import Kept
+from tbot_bot.broker.ibkr_link import Endpoint, GatewayLink
+from tbot_bot.broker.ibkr_lookup import ContractDesk
+from tbot_bot.broker.ibkr_market import IbkrMarket
+from tbot_bot.broker.ibkr_orders import OrderDesk
+from tbot_bot.broker.ibkr_wire import order_of
+from tbot_bot.config.choices import BrokerMode
+from tbot_bot.config.error_handler import ConfigError, ConfigProblem, LogicError
+from tbot_bot.config.settings import Settings
+from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
+from tbot_bot.core.events import CancelRejected, OrderCancelled, OrderEvent, OrderRejected, OrderReplaced
+from tbot_bot.core.instants import SECOND, Instant, instant, later
+from tbot_bot.core.orders import Account, BrokerOrder, Fill, OrderRequest, OrderType, Position
+
+if TYPE_CHECKING:
+    from ib_async import IB, AccountValue
+
+NAME: Final = "ibkr"
+SETTLE_SECONDS: Final = 2.0
+"""How long an order may take from our socket to the gateway's lists."""
+CONDITIONAL_STOPS: Final = False
+"""Whether orders that wait for another contract's price are offered. `order_of` writes them (PriceCondition), but the
+sandbox rests none, so that nobody has seen one work: until then no put is bought here."""
+DEADLINE_SECONDS_MAX: Final = 10.0
+"""A gateway on this machine that needs longer for one answer is not well, however patient `API_TIMEOUT` is."""
+_NUMBERS_TRIED: Final = 3
+"""Order numbers tried where the gateway says that one was used."""
+_HALF_SECOND: Final = SECOND // 2
+"""The gateway's clock tells whole seconds, cut off: on average it is this much further."""
+
+
+class IbkrBroker:
+    """The broker protocol over one gateway connection and one account."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        now: Callable[[], Instant],
+        settle_seconds: float = SETTLE_SECONDS,
+        authorization: LiveAuthorization | None = None,
+        live: bool = False,
+    ) -> None:
+        """`now` stamps events: market time. Nothing is opened before `connect`.
+
+        Raises:
+            LogicError: a live account without the authorization.
+        """
+        if live and authorization is None:
+            raise LogicError("a live client was asked for without authorization", where="broker ibkr")
+        self.name = NAME
+        self.capabilities = replace(CAPABILITIES[NAME], live=live, conditional_stops=CONDITIONAL_STOPS)
+        self._desk = OrderDesk(NAME, endpoint.account, endpoint.client_id, now)
+        self.link = GatewayLink(endpoint, self._desk)
+        self._desk.link = self.link
+        self.contracts = ContractDesk(self.link)
+        self.market = IbkrMarket(self.link, self.contracts, now)
+        self._desk.data_listener = self.market
+        self._endpoint, self._now, self._settle_seconds = endpoint, now, settle_seconds
+        self._lookup = asyncio.Lock()
+        self._sent_at: dict[str, float] = {}
+
+    # --- connection and account --------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Connect to the gateway, and read what it holds.
+
+        Raises:
+            BrokerUnavailable: it does not answer; it is tried again behind the scenes.
+            CredentialsRejected: it is logged in to another account.
+        """
+        await self.link.open()
+
+    async def close(self) -> None:
+        """Hang up; resting orders stay."""
+        await self.link.close()
+
+    async def clock(self) -> Instant:
+        """Return the gateway's time, good to half a second.
+
+        Raises:
+            BrokerUnavailable: no answer.
+        """
+        told = await self.link.ask_alone("time", lambda ib: ib.reqCurrentTimeAsync())
+        return later(instant(told), _HALF_SECOND)
+
+    async def account(self) -> Account:
+        """Return the account as IB values it now.
+
+        Raises:
+            BrokerUnavailable: no answer.
+            UnknownMessage: an answer without the figures that matter.
+        """
+        return account_of(self.name, await self.link.ask("account", self._summary))
+
+    async def _summary(self, ib: "IB") -> "list[AccountValue]":
+        number = ib.client.getReqId()
+        answer = ib.wrapper.startReq(number)  # type: ignore[no-untyped-call]  # the library's own, here and below
+        ib.wrapper.acctSummary.clear()
+        ib.client.reqAccountSummary(number, "All", SUMMARY_TAGS)  # type: ignore[no-untyped-call]
+        try:
+            await answer
+        finally:
+            if ib.isConnected():
+                ib.client.cancelAccountSummary(number)  # type: ignore[no-untyped-call]  # IB serves two at a time
+        return [value for value in ib.wrapper.acctSummary.values() if value.account == self._endpoint.account]
+
+    async def positions(self) -> tuple[Position, ...]:
+        """Return all positions of the account, ours or not.
+
+        Raises:
+            BrokerUnavailable: no answer.
+            UnknownMessage: a position that cannot be read.
+        """
+        told = await self.link.ask_alone("positions", lambda ib: ib.reqPositionsAsync())
+        return positions_of(self.name, self._endpoint.account, told)
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    async def submit(self, order: OrderRequest) -> None:
+        """Send `order`, and wait until the gateway says what became of it; both outcomes are events.
+
+        Raises:
+            BrokerRefused: its id was sent before, or IB knows no such contract.
+            BrokerUnavailable: no word of it in time: look it up.
+        """
+        if order.client_order_id in self._desk.book.orders:
+            raise BrokerRefused(f"{order.client_order_id} was sent before: look it up")
+        await self._send(order)
+        await self._await_answer(order.client_order_id)
+
+    async def _send(self, order: OrderRequest) -> None:
+        contract = await self.contracts.of(order.instrument)
+        watched = 0
+        if order.order_type is OrderType.STOP and order.stop and order.stop.symbol != order.instrument.symbol:
+            watched = (await self.contracts.of_stock(order.stop.symbol)).conId
+        ib, name = self.link.ib, order.client_order_id
+        if name in self._desk.book.orders:
+            raise BrokerRefused(f"{name} was sent before: look it up")
+        try:
+            wanted = order_of(order, account=self._endpoint.account, condition_con_id=watched)
+            wanted.orderId = ib.client.getReqId()
+            self._desk.book.sent(order, wanted.orderId, self._endpoint.client_id)
+            self._sent_at[name] = asyncio.get_running_loop().time()
+            ib.placeOrder(contract, wanted)
+        except ConnectionError as error:
+            raise BrokerUnavailable(f"{name}: {error}") from None
+
+    async def _await_answer(self, name: str) -> Kept:
+        """Return the order once the gateway has taken or refused it; a used number is changed for the next."""
+        desk = self._desk
+
+        def answered() -> bool:
+            return desk.book.orders[name].answered or desk.id_is_taken(name)
+
+        for _ in range(_NUMBERS_TRIED):
+            kept = desk.book.orders[name]
+            if not await desk.until(answered, self._endpoint.deadline_seconds):
+                raise BrokerUnavailable(f"{name}: no word from IB Gateway in {self._endpoint.deadline_seconds:g} s")
+            if not desk.id_was_taken(name):
+                return kept
+            desk.book.forget(name)
+            await self._send(kept.request)
+        raise BrokerUnavailable(f"{name}: the gateway says of every order number that it was used")
+
+    async def cancel(self, client_order_id: str) -> None:
+        """Ask for a cancel; the confirmation, or a fill that beat it, is an event.
+
+        Raises:
+            BrokerRefused: nobody knows the order, or another client id placed it, which alone may cancel it.
+            BrokerUnavailable: no answer.
+        """
+        kept = await self._kept(client_order_id)
+        if kept.over:
+            reason = f"{client_order_id} is {kept.standing} already"
+            self._desk.tell([CancelRejected(at=self._now(), client_order_id=client_order_id, reason=reason)])
+            return
+        kept.followed = True
+        self._desk.send_cancel(client_order_id, kept)
+
+    async def _kept(self, name: str) -> Kept:
+        if name not in self._desk.book.orders:
+            await self._desk.refresh()
+        kept = self._desk.book.orders.get(name)
+        if kept is None:
+            raise BrokerRefused(f"IB has no order {name}")
+        if not kept.over and (kept.client_id != self._endpoint.client_id or kept.order_id <= 0):
+            raise BrokerRefused(f"{name} was placed under client id {kept.client_id}: cancel it there, or by hand")
+        return kept
+
+    async def replace(self, order: OrderRequest) -> None:
+        """Cancel `order.replaces`, and send `order` once it is gone, unless something of it was executed meanwhile.
+
+        Raises:
+            BrokerRefused: the new id was sent before, or nobody knows the old order.
+            BrokerUnavailable: the outcome of either is unknown.
+        """
+        desk, name, old_name = self._desk, order.client_order_id, order.replaces or ""
+        if name in desk.book.orders:
+            raise BrokerRefused(f"{name} was sent before: look it up")
+        await self.contracts.of(order.instrument)
+        old = await self._kept(old_name)
+        filled = desk.book.filled_quantity(old_name)
+        if old.over:
+            self._not_replaced(order, f"{old_name} is {old.standing} already")
+            return
+        old.quiet, old.followed = True, True
+        try:
+            desk.send_cancel(old_name, old)
+            if not await desk.until(lambda: old.over, self._endpoint.deadline_seconds):
+                raise BrokerUnavailable(f"{old_name}: no word of its cancel from IB Gateway")
+        finally:
+            old.quiet = False
+        gone = OrderCancelled(at=self._now(), client_order_id=old_name, reason=f"to make room for {name}")
+        if desk.book.filled_quantity(old_name) != filled or old.standing is not old.standing.CANCELLED:
+            if old.standing is old.standing.CANCELLED:
+                desk.tell([gone])
+            self._not_replaced(order, f"{old_name} was executed, at least in part, before it was gone")
+            return
+        await self._succeed(order, gone)
+
+    async def _succeed(self, order: OrderRequest, gone: OrderCancelled) -> None:
+        try:
+            await self._send(order)
+            kept = await self._await_answer(order.client_order_id)
+        except (BrokerRefused, BrokerUnavailable):
+            self._desk.tell([gone])
+            raise
+        if kept.refusal:
+            self._desk.tell([gone])
+            return
+        replaced = OrderReplaced(at=self._now(), client_order_id=gone.client_order_id, by=order.client_order_id)
+        self._desk.tell([replaced])
+
+    def _not_replaced(self, order: OrderRequest, reason: str) -> None:
+        """Tell that the old order is as it is, and that the new one never left."""
+        at = self._now()
+        self._desk.tell(
+            [
+                OrderRejected(at=at, client_order_id=order.client_order_id, reason=reason),
+                CancelRejected(at=at, client_order_id=order.replaces or "", reason=reason),
+            ]
+        )
+
+    async def open_orders(self) -> tuple[BrokerOrder, ...]:
+        """Return the orders that can still fill, oldest first; orders without a reference are others' and left out.
+
+        Raises:
+            BrokerUnavailable: no answer.
+        """
+        listed = await self._desk.refresh()
+        found = (self._desk.book.order(name) for name in self._desk.book.orders if name in listed)
+        return tuple(order for order in found if order is not None and order.status.open)
+
+    async def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
+        """Return the order, in whatever state; None is a definite "not there", after IB's own delay.
+
+        Raises:
+            BrokerUnavailable: no answer: nothing is known.
+            UnknownMessage: the gateway says something of it that nobody understands.
+        """
+        async with self._lookup:
+            found = await self._look(client_order_id)
+            wait = self._unsettled_seconds(client_order_id)
+            if found is None and wait > 0:
+                await asyncio.sleep(wait)
+                found = await self._look(client_order_id)
+            if found is None:
+                self._desk.book.forget(client_order_id)
+            return found
+
+    async def _look(self, name: str) -> BrokerOrder | None:
+        listed = await self._desk.refresh()
+        self._desk.readable(name)
+        book = self._desk.book
+        kept = book.orders.get(name)
+        if kept is not None:
+            kept.followed = True
+            if name not in listed and not kept.over and not book.filled_quantity(name):
+                return None if not kept.acknowledged else self._unlisted(name, kept)
+        return book.order(name)
+
+    def _unlisted(self, name: str, kept: Kept) -> BrokerOrder | None:
+        """Return an order that worked once and is listed nowhere: over, for no resting order is left out."""
+        if self._unsettled_seconds(name) > 0:
+            return None  # looked for once more
+        kept.note = kept.note or "the gateway lists it no longer"
+        kept.standing = kept.standing.CANCELLED
+        return self._desk.book.order(name)
+
+    def _unsettled_seconds(self, name: str) -> float:
+        """Return how long to wait until "not there" can be believed: since it was sent, or since the line is up."""
+        now = asyncio.get_running_loop().time()
+        since_sent = now - self._sent_at.get(name, now - self._settle_seconds)
+        return self._settle_seconds - min(self.link.up_seconds, since_sent)
+
+    async def fills_since(self, at: Instant) -> tuple[Fill, ...]:
+        """Return our executions at or after `at`, oldest first; IB tells those of the present day only.
+
+        Raises:
+            BrokerUnavailable: no answer.
+            UnknownMessage: an execution that cannot be read.
+        """
+        await self._desk.refresh_fills()
+        return self._desk.book.fills(at)
+
+    def events(self) -> AsyncIterator[OrderEvent]:
+        """Yield order events, at least once, in order per order."""
+        return self._desk.events()
+
+    def drain(self) -> list[OrderEvent]:
+        """Return the order events that have come since the last call, without waiting."""
+        return self._desk.drain()
+
+
+def ibkr_broker(
+    settings: Settings,
+    *,
+    now: Callable[[], Instant],
+    authorization: LiveAuthorization | None = None,
+    client_id: int | None = None,
+) -> IbkrBroker:
+    """Return the adapter for the account that the settings name; test mode always takes the paper account.
+
+    `client_id` stands in for the settings' own where a second process looks at the same account.
+
+    Raises:
+        ConfigError: no account number, or a paper number for live trading, or the other way round.
+        LogicError: a live account without `authorization`.
+    """
+    bot, env = settings.bot, settings.env
+    mode = BrokerMode.PAPER if bot.test_mode else bot.ibkr_mode
+    live = mode is BrokerMode.LIVE
+    account = env.ibkr_account(mode).get_secret_value()
+    variable = f"IBKR_{mode.name}_ACCOUNT_NUMBER"
+    if not account or account.upper().startswith("D") is live:  # paper accounts begin with D
+        kind = "a live account, whose number does not begin with D" if live else "a paper account, beginning with D"
+        mend = "the gateway shows it in its title bar"
+        raise ConfigError([ConfigProblem(file=".env", variable=variable, expected=f"the number of {kind}", mend=mend)])
+    endpoint = Endpoint(
+        host=env.ibkr_host,
+        port=env.ibkr_live_port if live else env.ibkr_paper_port,
+        client_id=env.ibkr_client_id if client_id is None else client_id,
+        account=account,
+        deadline_seconds=min(bot.api_timeout / SECOND, DEADLINE_SECONDS_MAX),
+    )
+    return IbkrBroker(endpoint, now=now, authorization=authorization, live=live)
+
+
+__all__ = ["IbkrBroker", "ibkr_broker"]
