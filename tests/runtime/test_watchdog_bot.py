@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import math
 from collections import deque
 from types import SimpleNamespace
@@ -19,16 +20,18 @@ from tbot_bot.core.events import (
     MARKET_DATA,
     AccountsRead,
     BrokerLost,
+    EarlierToday,
     LinkImpaired,
     LinkRestored,
     LinkState,
     PositionAgrees,
     PositionDiffers,
 )
-from tbot_bot.core.identity import Leg, StrategyName
+from tbot_bot.core.identity import Leg, Mode, StrategyName
 from tbot_bot.core.instants import SECOND, Duration, Instant, later, parse_iso
 from tbot_bot.core.instruments import equity
 from tbot_bot.core.orders import Position
+from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.guard_book import leg_of
 from tbot_bot.runtime.link_health import (
     DATA_DOWN_SECONDS,
@@ -43,9 +46,11 @@ from tbot_bot.runtime.link_health import (
     judge_data,
 )
 from tbot_bot.runtime.reconcile import BrokerReconciler, compare_positions
-from tbot_bot.runtime.watchdog_bot import LinkBoard, Watchdog
+from tbot_bot.runtime.runner_status import RunnerStatus
+from tbot_bot.runtime.watchdog_bot import LinkBoard, LinkReading, Watchdog
 from tests.runtime.test_shell import Rig, Watcher
 from tests.support.rehearsal import minute_of
+from tests.support.scenario import spec_of
 from tests.trading.test_losses import holding
 
 LIMITS = LinkLimits(retries=3, timeout_seconds=30.0)
@@ -278,6 +283,26 @@ async def test_late_data_is_told_once_and_its_recovery_too():
     told = [(event.link, getattr(event, "state", LinkState.OK)) for event in shell.taken]
     assert told == [
         (MARKET_DATA, LinkState.DEGRADED), (MARKET_DATA, LinkState.DOWN), (MARKET_DATA, LinkState.OK),
+    ]  # fmt: skip
+
+
+def test_the_status_file_shows_how_each_broker_is(tmp_path):
+    records = OutputPaths(home=tmp_path, mode=Mode.PAPER)
+    journal: Any = SimpleNamespace(head=lambda: SimpleNamespace(seq=7))
+    board = LinkBoard()
+    board.readings["sim"] = LinkReading(
+        state=LinkState.DOWN, reason="a reset line", p50=0.1, p95=0.2, p99=0.3, silent=42.0, drift=Duration(SECOND)
+    )
+    status = RunnerStatus(records, spec_of(), journal, version="0", complain=pytest.fail, links=board)
+    status.event(spec_of().session, EarlierToday(at=NOON, traded=(), open_trades=0, halted=(("sim", "x"),)))
+    status.write("")
+
+    assert json.loads(records.status.read_text())["brokers"] == [
+        {
+            "name": "sim", "connected": False, "halted": True, "latency_ms": 100.0, "latency_p95_ms": 200.0,
+            "latency_p99_ms": 300.0, "state": "down", "reason": "a reset line", "heartbeat_age_seconds": 42.0,
+            "clock_drift_seconds": 1.0,
+        }
     ]  # fmt: skip
 
 
