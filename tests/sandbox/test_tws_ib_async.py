@@ -1,22 +1,389 @@
-"""The TWS side of the sandbox, judged by ib_async over real sockets."""
+"""Orders and the account over the TWS side of the sandbox, judged by ib_async over real sockets."""
+
+from decimal import Decimal
 
 import ib_async
+import pytest
 
-from tests.sandbox.tws_kit import Floor, share
+from tbot_bot.core.instruments import equity
+from tbot_bot.sandbox.tickets import Kind, Ticket
+from tests.sandbox.tws_kit import SYMBOL, Floor, share
 
 
-async def test_a_client_connects_places_an_order_and_sees_it_filled():
-    async with Floor() as floor:
+@pytest.fixture
+async def floor():
+    async with Floor() as made:
+        yield made
+
+
+def buy(quantity=10, **words):
+    return ib_async.MarketOrder("BUY", quantity, **words)
+
+
+def statuses(trades):
+    return [trade.orderStatus.status for trade in trades]
+
+
+# --- one order -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_connects_places_an_order_and_sees_it_filled(floor):
+    ib = await floor.connect()
+    assert ib.client.serverVersion() == 176
+    assert ib.managedAccounts() == [floor.gateway.account]
+    contract = await share(ib)
+    trade = ib.placeOrder(contract, buy(orderRef="first"))
+    await floor.until(trade.isDone)
+    [fill] = trade.fills
+    [known] = floor.truth().fills
+    assert trade.orderStatus.status == "Filled"
+    assert trade.orderStatus.permId > 0
+    assert (fill.execution.orderRef, fill.execution.side, fill.execution.shares) == ("first", "BOT", 10)
+    assert fill.execution.price == float(known.price)
+    assert fill.commissionReport.commission == float(known.fees)
+
+
+async def test_the_commission_comes_last(floor):
+    ib = await floor.connect()
+    heard = []
+    ib.execDetailsEvent += lambda trade, fill: heard.append("execution")
+    ib.orderStatusEvent += lambda trade: heard.append(trade.orderStatus.status)
+    ib.commissionReportEvent += lambda trade, fill, report: heard.append("commission")
+    ib.placeOrder(await share(ib), buy())
+    await floor.until(lambda: "commission" in heard)
+    assert heard == ["Submitted", "execution", "Filled", "commission"]
+
+
+async def test_a_limit_order_rests_takes_new_terms_and_is_cancelled(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    trade = ib.placeOrder(contract, ib_async.LimitOrder("BUY", 10, floor.price("0.9")))
+    await floor.hears(lambda: trade.orderStatus.status == "Submitted")
+    perm_id = trade.order.permId
+    trade.order.lmtPrice, trade.order.totalQuantity = floor.price("0.91"), 12
+    ib.placeOrder(contract, trade.order)
+    await floor.hears(lambda: len(floor.gateway.desk.orders()) == 2)
+    [resting] = floor.gateway.desk.open_orders()
+    assert (float(resting.ticket.limit), resting.ticket.quantity) == (floor.price("0.91"), 12)
+    await floor.hears(lambda: trade.orderStatus.remaining == 12)
+    assert trade.order.permId == perm_id
+    ib.cancelOrder(trade.order)
+    await floor.hears(lambda: ib.told(202))
+    assert trade.orderStatus.status == "Cancelled"
+    assert floor.gateway.desk.open_orders() == ()
+
+
+async def test_new_terms_that_the_market_meets_fill_the_same_order(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    trade = ib.placeOrder(contract, ib_async.LimitOrder("BUY", 10, floor.price("0.9")))
+    await floor.hears(lambda: trade.orderStatus.status == "Submitted")
+    trade.order.lmtPrice = floor.price("1.01")
+    ib.placeOrder(contract, trade.order)
+    await floor.until(trade.isDone)
+    assert trade.filled() == 10
+    assert len({fill.execution.orderId for fill in trade.fills}) == 1
+
+
+async def test_stops_wait_presubmitted_and_fill_when_their_price_is_met(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    entry = ib.placeOrder(contract, ib_async.MarketOrder("SELL", 20))
+    await floor.until(entry.isDone)
+    near, far = floor.price("1.002"), floor.price("1.2")
+    stop = ib.placeOrder(contract, ib_async.StopOrder("BUY", 10, near))
+    stop_limit = ib.placeOrder(contract, ib_async.StopLimitOrder("BUY", 10, far, near))
+    distant = ib.placeOrder(contract, ib_async.StopOrder("BUY", 10, far))
+    trades = (stop, stop_limit, distant)
+    await floor.hears(lambda: statuses(trades) == ["PreSubmitted"] * 3)
+    await floor.until(lambda: stop.isDone() and stop_limit.isDone(), span=5)
+    assert (stop.filled(), stop_limit.filled(), distant.filled()) == (10, 10, 0)
+    assert stop.fills[0].execution.price >= near
+
+
+async def test_a_percentage_trails_and_its_present_stop_is_told(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    order = ib_async.Order(action="BUY", totalQuantity=1, orderType="TRAIL", trailingPercent=5)
+    placed = ib.placeOrder(contract, order)
+    await floor.hears(lambda: placed.orderStatus.status == "PreSubmitted")
+    again = await floor.connect(7 + 1)
+    [seen] = await again.reqAllOpenOrdersAsync()
+    [known] = floor.truth().orders
+    assert seen.order.trailStopPrice == float(known.stop)
+    assert seen.order.trailingPercent == 5
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        (ib_async.MarketOrder("BUY", 0), 434),
+        (ib_async.MarketOrder("BUY", 1.5), 10243),
+        (ib_async.LimitOrder("BUY", 1, 10.001), 110),
+        (ib_async.LimitOrder("BUY", 1, 0), 201),
+        (ib_async.MarketOrder("BUY", 100_000), 201),
+        (ib_async.Order(action="BUY", totalQuantity=1, orderType="REL"), 387),
+        (ib_async.MarketOrder("BUY", 1, tif="GTD"), 321),
+        (ib_async.MarketOrder("HOLD", 1), 321),
+        (ib_async.MarketOrder("BUY", 1, account="changeme"), 321),
+        (ib_async.MarketOrder("BUY", 1, parentId=99), 135),
+    ],
+)
+async def test_a_bad_order_is_refused_under_the_vendors_number(floor, order, code):
+    ib = await floor.connect()
+    trade = ib.placeOrder(await share(ib), order)
+    await floor.hears(lambda: ib.told(code))
+    assert ib.told(code) == [trade.order.orderId]
+    assert floor.truth().orders == ()
+
+
+async def test_short_sales_need_shares_to_borrow(floor):
+    floor.gateway.desk.set_rules(unborrowable=frozenset({SYMBOL}))
+    ib = await floor.connect()
+    trade = ib.placeOrder(await share(ib), ib_async.MarketOrder("SELL", 10))
+    await floor.hears(lambda: ib.told(201))
+    assert trade.orderStatus.status == "Cancelled"
+    assert "not available for short sale" in trade.log[-1].message
+
+
+async def test_an_order_before_the_bell_is_held_with_a_warning_and_fills_after_it():
+    floor = Floor()
+    await floor.server.start()
+    try:
+        floor.step(0)
         ib = await floor.connect()
-        assert ib.client.serverVersion() == 176
-        assert ib.managedAccounts() == [floor.gateway.account]
-        contract = await share(ib)
-        trade = ib.placeOrder(contract, ib_async.MarketOrder("BUY", 10, orderRef="first"))
+        trade = ib.placeOrder(await share(ib), buy())
+        await floor.hears(lambda: ib.told(399))
+        assert not trade.isDone()
+        floor.exchange.advance_to(floor.exchange.market.day.open_at)
         await floor.until(trade.isDone)
-        [fill] = trade.fills
-        [known] = floor.truth().fills
-        assert trade.orderStatus.status == "Filled"
-        assert trade.orderStatus.permId > 0
-        assert (fill.execution.orderRef, fill.execution.side, fill.execution.shares) == ("first", "BOT", 10)
-        assert fill.execution.price == float(known.price)
-        assert fill.commissionReport.commission == float(known.fees)
+        assert trade.filled() == 10
+    finally:
+        await floor.__aexit__()
+
+
+async def test_a_day_order_ends_with_the_day_and_one_until_cancelled_stays(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    for_the_day = ib.placeOrder(contract, ib_async.LimitOrder("BUY", 1, floor.price("0.5")))
+    for_long = ib.placeOrder(contract, ib_async.LimitOrder("BUY", 1, floor.price("0.5"), tif="GTC"))
+    await floor.hears(lambda: statuses((for_the_day, for_long)) == ["Submitted"] * 2)
+    floor.exchange.advance_to(floor.exchange.market.day.close_at)
+    await floor.hears(for_the_day.isDone)
+    assert statuses((for_the_day, for_long))[0] == "Cancelled"
+    assert not for_long.isDone()
+
+
+async def test_a_what_if_tells_the_margin_and_places_nothing(floor):
+    ib = await floor.connect()
+    state = await ib.whatIfOrderAsync(await share(ib), ib_async.LimitOrder("BUY", 10, 50))
+    assert float(state.initMarginChange) == 250.0
+    assert floor.truth().orders == ()
+
+
+# --- several orders --------------------------------------------------------------------------------------------------
+
+
+async def test_a_bracket_sleeps_until_its_parent_is_filled_and_one_leg_ends_the_other(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    parts = ib.bracketOrder("SELL", 10, floor.price("0.99"), floor.price("0.5"), floor.price("1.002"))
+    trades = [ib.placeOrder(contract, part) for part in parts]
+    await floor.hears(lambda: statuses(trades) == ["Submitted", "PreSubmitted", "PreSubmitted"])
+    assert [trade.orderStatus.whyHeld for trade in trades] == ["", "child", "child"]
+    await floor.until(trades[0].isDone)
+    await floor.hears(lambda: statuses(trades) == ["Filled", "Submitted", "PreSubmitted"])
+    await floor.until(trades[2].isDone, span=5)
+    await floor.hears(trades[1].isDone)
+    assert statuses(trades) == ["Filled", "Cancelled", "Filled"]
+    assert ib.told(202) == [parts[1].orderId]
+    assert floor.truth().positions == ()
+
+
+async def test_nothing_leaves_before_the_last_part_says_transmit(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    parts = ib.bracketOrder("BUY", 10, floor.price("0.9"), floor.price("1.5"), floor.price("0.8"))
+    ib.placeOrder(contract, parts[0])
+    ib.placeOrder(contract, parts[1])
+    assert (await ib.reqCurrentTimeAsync()).year == 2025
+    assert floor.truth().orders == ()
+    ib.placeOrder(contract, parts[2])
+    await floor.hears(lambda: len(floor.truth().orders) == 3)
+
+
+async def test_a_cancelled_parent_takes_its_children_with_it(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    parts = ib.bracketOrder("BUY", 10, floor.price("0.9"), floor.price("1.5"), floor.price("0.8"))
+    trades = [ib.placeOrder(contract, part) for part in parts]
+    await floor.hears(lambda: statuses(trades)[2] == "PreSubmitted")
+    ib.cancelOrder(parts[0])
+    await floor.hears(lambda: statuses(trades) == ["Cancelled"] * 3)
+
+
+async def test_one_cancels_all(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    orders = [ib_async.LimitOrder("BUY", 10, floor.price("0.9")), ib_async.LimitOrder("BUY", 10, floor.price("1.01"))]
+    trades = [ib.placeOrder(contract, order) for order in ib.oneCancelsAll(orders, "changeme", 1)]
+    await floor.until(lambda: all(trade.isDone() for trade in trades))
+    assert statuses(trades) == ["Cancelled", "Filled"]
+
+
+async def test_order_ids_rise_and_a_used_one_is_refused(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    first = ib.placeOrder(contract, buy())
+    await floor.until(first.isDone)
+    ib.client.placeOrder(first.order.orderId, contract, buy())
+    await floor.hears(lambda: ib.told(104))
+    resting = ib.placeOrder(contract, ib_async.LimitOrder("BUY", 1, 1.0))
+    await floor.hears(lambda: resting.orderStatus.status == "Submitted")
+    ib.cancelOrder(resting.order)
+    await floor.hears(resting.isDone)
+    ib.client.placeOrder(resting.order.orderId, contract, buy())
+    ib.client.placeOrder(1, contract, buy())
+    await floor.hears(lambda: len(ib.told(103)) == 2)
+    assert ib.told(103) == [resting.order.orderId, 1]
+    assert len(floor.truth().orders) == 2
+    ib.disconnect()
+    again = await floor.connect()
+    assert again.client.getReqId() > resting.order.orderId
+
+
+async def test_cancels_of_what_is_not_there_or_over_have_numbers_of_their_own(floor):
+    ib = await floor.connect()
+    trade = ib.placeOrder(await share(ib), buy())
+    await floor.until(trade.isDone)
+    ib.client.cancelOrder(trade.order.orderId)
+    ib.client.cancelOrder(4711)
+    await floor.hears(lambda: ib.told(10148) and ib.told(10147))
+    assert (ib.told(10148), ib.told(10147)) == ([trade.order.orderId], [4711])
+
+
+async def test_the_same_reference_twice_is_taken_twice(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    trades = [ib.placeOrder(contract, buy(1, orderRef="twice")) for _ in range(2)]
+    await floor.until(lambda: all(trade.isDone() for trade in trades))
+    assert [order.ticket.label for order in floor.truth().orders] == ["twice", "twice"]
+
+
+# --- who sees what ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_order_survives_its_client_and_is_found_again(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    resting = ib.placeOrder(contract, ib_async.LimitOrder("BUY", 10, floor.price("0.5"), orderRef="resting"))
+    ib.placeOrder(contract, buy(3, orderRef="filled meanwhile"))
+    await floor.hears(lambda: len(floor.gateway.desk.open_orders()) == 2)
+    ib.disconnect()
+    await floor.until(lambda: len(floor.truth().fills) == 1)
+    again = await floor.connect()
+    [trade] = again.openTrades()
+    assert (trade.order.orderRef, trade.order.orderId) == ("resting", resting.order.orderId)
+    [fill] = again.fills()
+    assert (fill.execution.orderRef, fill.execution.shares) == ("filled meanwhile", 3)
+    assert fill.commissionReport.commission == float(floor.truth().fills[0].fees)
+    [completed] = await again.reqCompletedOrdersAsync(apiOnly=False)
+    assert (completed.order.orderRef, completed.orderStatus.status) == ("filled meanwhile", "Filled")
+    again.cancelOrder(trade.order)
+    await floor.hears(trade.isDone)
+
+
+async def test_two_clients_have_ids_and_news_of_their_own_and_one_account(floor):
+    one, two = await floor.connect(1), await floor.connect(2)
+    contract = await share(one)
+    mine = one.placeOrder(contract, ib_async.LimitOrder("BUY", 5, floor.price("0.5")))
+    await floor.hears(lambda: mine.orderStatus.status == "Submitted")
+    assert await two.reqOpenOrdersAsync() == []
+    [seen] = await two.reqAllOpenOrdersAsync()
+    assert (seen.order.clientId, seen.order.permId) == (1, mine.order.permId)
+    bought = two.placeOrder(contract, buy(2))
+    await floor.until(bought.isDone)
+    await floor.hears(lambda: one.positions() and one.positions()[0].position == 2)
+    assert one.fills() == []
+    assert len(await one.reqExecutionsAsync()) == 1
+    assert await one.reqExecutionsAsync(ib_async.ExecutionFilter(clientId=1)) == []
+    one.reqGlobalCancel()
+    await floor.hears(mine.isDone)
+
+
+async def test_a_client_id_is_taken_once_at_a_time(floor):
+    await floor.connect(3)
+    with pytest.raises((ConnectionError, TimeoutError)):
+        await floor.connect(3, patience=0.5)
+    assert floor.clients[1].told(326) == [-1]
+    assert (await floor.connect(4)).isConnected()
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ({}, 2),
+        ({"side": "SELL"}, 1),
+        ({"symbol": "SYN02"}, 0),
+        ({"secType": "OPT"}, 0),
+        ({"clientId": 7, "acctCode": "DU0000000"}, 2),
+        ({"time": "20250902-13:30:00"}, 2),
+        ({"time": "20250902 15:00:00 US/Eastern"}, 0),
+    ],
+)
+async def test_executions_are_filtered(floor, words, count):
+    ib = await floor.connect()
+    contract = await share(ib)
+    for order in (buy(10), ib_async.MarketOrder("SELL", 4)):
+        trade = ib.placeOrder(contract, order)
+        await floor.until(trade.isDone)
+    assert len(await ib.reqExecutionsAsync(ib_async.ExecutionFilter(**words))) == count
+
+
+async def test_an_order_by_hand_is_seen_but_is_nobodys(floor):
+    ticket = Ticket(instrument=equity(SYMBOL), buys=True, quantity=Decimal(5), kind=Kind.LIMIT, limit=Decimal(1))
+    floor.gateway.desk.place(ticket)
+    ib = await floor.connect()
+    assert ib.openTrades() == []
+    [trade] = await ib.reqAllOpenOrdersAsync()
+    assert (trade.order.clientId, trade.order.totalQuantity, trade.order.lmtPrice) == (0, 5, 1)
+    assert trade.order.orderId < 0
+
+
+# --- the account -----------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_client_saw_is_what_the_venue_knows(floor):
+    ib = await floor.connect()
+    first, second = await share(ib), await share(ib, "SYN02")
+    orders = [(first, buy(30)), (second, ib_async.MarketOrder("SELL", 20)), (first, ib_async.MarketOrder("SELL", 10))]
+    for contract, order in orders:
+        trade = ib.placeOrder(contract, order)
+        await floor.until(trade.isDone)
+    await floor.hears(lambda: len(ib.positions()) == 2 and ib.positions()[0].position == 20)
+    truth = floor.truth()
+    seen = {(p.contract.symbol, p.position, p.avgCost) for p in ib.positions()}
+    assert seen == {(symbol, float(held), float(price)) for symbol, held, price in truth.positions}
+    assert [(f.execution.price, f.execution.shares) for f in ib.fills()] == [
+        (float(fill.price), float(fill.quantity)) for fill in truth.fills
+    ]
+    assert sum(f.commissionReport.commission for f in ib.fills()) == pytest.approx(float(truth.fees))
+    summary = {value.tag: value.value for value in await ib.accountSummaryAsync()}
+    assert float(summary["TotalCashValue"]) == pytest.approx(float(truth.cash), abs=0.005)
+    assert float(summary["NetLiquidation"]) == pytest.approx(float(truth.equity), abs=0.005)
+    assert float(summary["BuyingPower"]) == pytest.approx(float(truth.buying_power), abs=0.005)
+    assert [item.position for item in ib.portfolio()] == [20, -20]
+
+
+async def test_a_closed_position_leaves_the_clients_books_and_its_profit_is_told(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    for order in (buy(30), ib_async.MarketOrder("SELL", 30)):
+        trade = ib.placeOrder(contract, order)
+        await floor.until(trade.isDone)
+    await floor.hears(lambda: not ib.positions() and not ib.portfolio())
+    bought, sold = ib.fills()
+    gain = (sold.execution.price - bought.execution.price) * 30 - sold.commissionReport.commission
+    assert sold.commissionReport.realizedPNL == pytest.approx(gain)
+    values = {value.tag: value.value for value in ib.accountValues() if value.tag == "RealizedPnL"}
+    assert float(values["RealizedPnL"]) == pytest.approx(gain, abs=0.005)

@@ -58,12 +58,12 @@ class Floor:
             ib.disconnect()
         await self.server.close()
 
-    async def connect(self, client_id=7, **words):
+    async def connect(self, client_id=7, patience=TIMEOUT, **words):
         """Return a connected client."""
         ib = Client()
         self.clients.append(ib)
         await ib.connectAsync(
-            "127.0.0.1", self.server.port, clientId=client_id, timeout=TIMEOUT, raiseSyncErrors=True, **words
+            "127.0.0.1", self.server.port, clientId=client_id, timeout=patience, raiseSyncErrors=True, **words
         )
         return ib
 
