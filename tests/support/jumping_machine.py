@@ -16,7 +16,7 @@ from tbot_bot.journal.verify import verify
 from tbot_bot.marketdata.recorded_loader import load_day
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime import clock as clock_module
-from tbot_bot.runtime import session_run
+from tbot_bot.runtime import pacers
 from tbot_bot.runtime.bootstrap import screener_for, session_spec, simulated_brokers
 from tbot_bot.runtime.clock import RealClock
 from tbot_bot.runtime.earlier_today import earlier_today
@@ -58,7 +58,7 @@ class Machine:
             time_ns=lambda: self.wall, monotonic_ns=lambda: self.monotonic, monotonic=lambda: self.monotonic / SECOND
         )
         monkeypatch.setattr(clock_module, "time", read)
-        monkeypatch.setattr(session_run, "asyncio", _With(asyncio, sleep=sleep))
+        monkeypatch.setattr(pacers, "asyncio", _With(asyncio, sleep=sleep))
         return self
 
 
