@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PATIENCE: Final = Patience(
     retries=0, deadline=Duration(SECOND), pause_first=Duration(SECOND // 2), pause_longest=Duration(30 * SECOND)
 )
-_PING_SECONDS: Final = 10.0
+_PING_SECONDS: Final = 5.0
 """A half-open connection is noticed within twice this."""
 _MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 _LASTING_SECONDS: Final = 30.0

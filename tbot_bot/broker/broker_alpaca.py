@@ -33,8 +33,8 @@ NAME: Final = "alpaca"
 REQUESTS_PER_MINUTE: Final = 200
 """Per account and interface (basic plan)."""
 _BURST, _FOR_ORDERS = 60, 20
-_QUIET_SECONDS: Final = 20.0
-"""Between looks at unfinished orders while the stream is there."""
+LOOK_SECONDS: Final = 5.0
+"""Between looks at unfinished orders while the stream is there: it may be there and mute."""
 _BLIND_SECONDS: Final = 2.0
 """The same while it is not."""
 _STEP_SECONDS: Final = 0.15
@@ -47,11 +47,20 @@ class AlpacaBroker:
     name: str = NAME
 
     def __init__(
-        self, access: AlpacaAccess, around: Surroundings, *, deadline_seconds: float, options: bool = False
+        self,
+        access: AlpacaAccess,
+        around: Surroundings,
+        *,
+        deadline_seconds: float,
+        options: bool = False,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`deadline_seconds` holds for every single request; nothing is opened before `connect`."""
+        """`deadline_seconds` holds for every single request; nothing is opened before `connect`.
+
+        `look_seconds` is the longest time for which a fill that no stream tells stays unknown.
+        """
         self.capabilities = replace(CAPABILITIES[NAME], options=options)
-        self._around, self._deadline = around, deadline_seconds
+        self._around, self._deadline, self._look_seconds = around, deadline_seconds, look_seconds
         self._rest = self._interface(access.trading_url, access)
         self._data = self._interface(access.data_url, access)
         self.book = AlpacaBook(NAME, now=around.now, anomaly=around.note)
@@ -250,7 +259,9 @@ class AlpacaBroker:
         """Look up unfinished orders: now and then, more often while blind, soon after a request and at each gap."""
         while True:
             try:
-                async with asyncio.timeout(_QUIET_SECONDS if self.streaming else _BLIND_SECONDS):
+                async with asyncio.timeout(
+                    self._look_seconds if self.streaming else min(self._look_seconds, _BLIND_SECONDS)
+                ):
                     await self._look.wait()
                     await asyncio.sleep(_STEP_SECONDS * 2)  # the stream may be about to tell
             except TimeoutError:
