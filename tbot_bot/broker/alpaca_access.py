@@ -56,11 +56,11 @@ def alpaca_access(settings: Settings, live: LiveAuthorization | None = None) -> 
     """
     env, bot = settings.env, settings.bot
     mode = BrokerMode.PAPER if bot.test_mode else bot.alpaca_mode
-    if (mode is BrokerMode.LIVE) is not (live is not None):
+    if (mode == BrokerMode.LIVE) is not (live is not None):
         raise LogicError(f"Alpaca in {mode} mode {'with' if live else 'without'} a live authorization", where="broker")
     key, secret = env.alpaca_keys(mode)
     return AlpacaAccess(
-        trading_url=env.alpaca_live_url if mode is BrokerMode.LIVE else env.alpaca_paper_url,
+        trading_url=env.alpaca_live_url if mode == BrokerMode.LIVE else env.alpaca_paper_url,
         data_url=env.alpaca_data_url,
         key=key.get_secret_value(),
         secret=secret.get_secret_value(),
