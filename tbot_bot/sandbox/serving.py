@@ -177,7 +177,8 @@ def _refusal(status: int, words: str, retry_after: float = 0.0) -> Response:
 
 
 def _bound(port: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio spares small answers Nagle's wait only where the protocol is spelled out: 40 ms a call
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((LOOPBACK, port))
