@@ -19,7 +19,9 @@ from tbot_bot.sandbox.tws_frames import Malformed
 UNSET_SPELLINGS: Final = frozenset({"", "2147483647", "1.7976931348623157E308", "1.7976931348623157e+308"})
 """How clients say "no value": nothing, the largest 32-bit integer, the largest double."""
 _DIGITS_MAX: Final = 40
-"""Far beyond any price; keeps a hostile number from growing into megabytes of digits."""
+"""Of a number as it is spelled: doubles need 24."""
+_MAGNITUDE_MAX: Final = 11
+"""Powers of ten between which prices and quantities lie: products of two stay exact in 28 digits."""
 
 _KNOWN: Final[dict[type, tuple["Attribute", ...]]] = {}
 """What `attributes_of` has found; it only saves looking again."""
@@ -100,7 +102,7 @@ def read_number(text: str) -> Decimal:
         number = Decimal(text or "0")
     except InvalidOperation:
         raise Malformed(f"{text[:_DIGITS_MAX]!r} is not a number") from None
-    if not number.is_finite() or abs(number.adjusted()) > _DIGITS_MAX or len(text) > 2 * _DIGITS_MAX:
+    if not number.is_finite() or abs(number.adjusted()) > _MAGNITUDE_MAX or len(text) > _DIGITS_MAX:
         raise Malformed(f"{text[:_DIGITS_MAX]!r} is not a number that a price or a quantity can be")
     return number
 
