@@ -26,7 +26,7 @@ VENV_WORKS := $(shell $(BIN)/python -c '$(SUITABLE)' 2>/dev/null && echo yes)
 SOURCES := $(wildcard tbot_bot tbot_web tools tests benchmarks)
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
-.PHONY: help setup run dev test test-all check format bench lock clean FORCE
+.PHONY: help setup run dev test test-all check format judge-ib-insync bench lock clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ check: dev ## format, lint, types, imports: change nothing, fail on any finding
 format: dev ## rewrite the sources in the house format, and mend what ruff can
 	$(BIN)/ruff check --fix-only $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+judge-ib-insync: dev ## hold the sandbox's TWS side against ib_insync, in an environment of its own (needs the network)
+	$(BIN)/python tools/judge_ib_insync.py
 
 bench: dev ## run every script in benchmarks/
 	@$(if $(BENCHMARKS),,echo "no scripts in benchmarks/ yet";) \

@@ -8,6 +8,7 @@ from typing import Final
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.sandbox.faults import FaultKind, FaultRule
 from tbot_bot.sandbox.tws_gateway import VENDOR, Gateway
+from tbot_bot.sandbox.tws_plan import PlanFollower
 from tbot_bot.sandbox.tws_session import Session
 
 GATEWAY: Final = "gateway"
@@ -34,6 +35,7 @@ class TwsServer:
         self._sessions: dict[Session, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._restarted: FaultRule | None = None
+        self._plan = PlanFollower(gateway)
 
     async def start(self) -> None:
         """Begin to listen; `port` says where.
@@ -89,9 +91,10 @@ class TwsServer:
             del self._sessions[session]
 
     async def _follow_plan(self) -> None:
-        """Restart, and go away for maintenance, when the plan of faults says so."""
+        """Restart, go away for maintenance, lose the line and the data farms when the plan of faults says so."""
         faults = self.gateway.faults
         while True:
+            self._plan.look()
             rule = faults.standing(VENDOR, FaultKind.RESTART)
             if rule is not None and rule is not self._restarted:
                 self._restarted = rule

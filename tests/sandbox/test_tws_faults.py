@@ -67,6 +67,28 @@ async def test_data_farms_break_and_heal_without_ending_anything():
         assert ib.isConnected()
 
 
+@pytest.mark.parametrize(("kind", "back"), [(FaultKind.DROPPED, 1102), (FaultKind.LOST_AFTER, 1101)])
+async def test_the_plan_cuts_and_mends_the_line(kind, back):
+    async with Floor() as floor:
+        ib = await floor.connect()
+        floor.faults.set([rule(kind, "line"), rule(FaultKind.DROPPED, "data_farm")], seed=1)
+        await floor.hears(lambda: ib.told(1100) and ib.told(2103))
+        assert not floor.gateway.linked
+        floor.faults.set([], seed=1)
+        await floor.hears(lambda: ib.told(back) and len(ib.told(2106)) == 2)
+        assert floor.gateway.linked
+        assert len(ib.told(1100)) == 1
+
+
+async def test_the_plan_gives_the_data_to_another_session():
+    async with Floor([rule(FaultKind.REJECTED, "data_session")]) as floor:
+        ib = await floor.connect()
+        contract = await share(ib)
+        await floor.hears(lambda: floor.gateway.competing_session)
+        ib.reqMktData(contract)
+        await floor.hears(lambda: ib.told(10197))
+
+
 async def test_a_lost_order_leaves_no_trace_and_a_lost_answer_leaves_the_order():
     for kind, orders in ((FaultKind.LOST_BEFORE, 0), (FaultKind.LOST_AFTER, 1)):
         async with Floor([rule(kind, times=1, seconds=0.05)]) as floor:
