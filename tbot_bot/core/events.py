@@ -216,6 +216,8 @@ class ControlKind(StrEnum):
     """No new entries, cancel, flatten, report."""
     KILL = "kill"
     """The same at once, and latched."""
+    FLATTEN = "flatten"
+    """Close what is open at `broker` or in `symbol`, or all; the session goes on."""
     CONFIRM = "confirm"
     """Let the signal of `trade_id` go ahead."""
     DECLINE = "decline"
@@ -231,6 +233,9 @@ class ControlReceived:
     by: str
     why: str
     trade_id: str = ""
+    broker: str = ""
+    symbol: str = ""
+    """The underlying."""
 
 
 @record

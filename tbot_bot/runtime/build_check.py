@@ -39,6 +39,7 @@ from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.check_files import Check, files_and_rights, keys
 from tbot_bot.runtime.clock import monotonic_seconds, wall_now
 from tbot_bot.runtime.control import ControlFolder, Flag
+from tbot_bot.runtime.kill_switch import engaged
 
 KILL_SWITCH: Final = "kill switch"
 """Name of the check whose failure has an exit status of its own."""
@@ -98,7 +99,7 @@ def build_check(home: Path, settings: Settings) -> BuildCheckReport:
         *_machine(home),
         _version_tag(home, settings.bot.version_tag),
         _journal(home, settings.bot),
-        _kill_switch(control),
+        _kill_switch(home, control),
     )
     return BuildCheckReport(checks=(*checks, *asked.checks()))
 
@@ -270,9 +271,8 @@ def _journal(home: Path, bot: BotSettings) -> Check:
     return Check(name=name, passed=True, detail=f"{head.seq} rows, head {head.hash.hex()[:12]}")
 
 
-def _kill_switch(control: Path) -> Check:
-    folder = ControlFolder(control)
-    why, request = folder.killed(), folder.peek(Flag.KILL)
+def _kill_switch(home: Path, control: Path) -> Check:
+    why, request = engaged(home, control), ControlFolder(control).peek(Flag.KILL)
     if why:
         mend = "Find out what happened, then run tbot resume --why TEXT."
         return Check(name=KILL_SWITCH, passed=False, detail=f"engaged {why}", mend=mend)

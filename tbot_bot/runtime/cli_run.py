@@ -1,4 +1,4 @@
-"""Commands that make the bot trade or stop: run, dry-run, start, stop, kill."""
+"""Commands that make the bot trade or stop: run, dry-run, start, stop."""
 
 import sys
 from datetime import date
@@ -123,22 +123,6 @@ def stop(*, why: Why = "") -> int:
     from tbot_bot.runtime import stop_bot  # noqa: PLC0415
 
     return stop_bot.stop(tbot_home(), user_name("tbot stop"), why)
-
-
-def kill(*, why: Why = "") -> int:
-    """Engage the kill switch. Everything is closed at once, and nothing trades until it is lifted."""
-    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.runtime.background import control_path, supervisor_pid  # noqa: PLC0415
-    from tbot_bot.runtime.control import ControlFolder, Flag  # noqa: PLC0415
-
-    folder = control_path(tbot_home())
-    path = ControlFolder(folder).write(Flag.KILL, by=user_name("tbot kill"), why=why)
-    pid = supervisor_pid(folder)
-    if pid is None:
-        typer.echo(f"kill switch asked for in {path.name}; no bot is running, so it is engaged at the next start")
-    else:
-        typer.echo(f"kill switch asked for in {path.name}; the running bot (pid {pid or 'unknown'}) obeys within 2 s")
-    return 0
 
 
 def _print_end_report(request: "RunRequest", day: date, seconds: float) -> int:

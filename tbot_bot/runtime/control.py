@@ -95,13 +95,15 @@ class ControlFolder:
         return tuple(stale)
 
     def latch(self, *, by: str, why: str) -> None:
-        """Engage the kill switch: it stays engaged over restarts until `tbot resume`.
+        """Engage the kill switch's file, once: the first reason stands until `tbot resume` (see `kill_switch`).
 
         On a full disk the latch is an empty file: engaged, though it cannot say why.
 
         Raises:
             OSError: not even that could be made.
         """
+        if self.killed():
+            return
         text = json.dumps({"by": by, "why": scrub(why), "at": iso(wall_now())})
         try:
             write_atomically(self.folder / KILLED_FILE, text)

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,11 +30,14 @@ from tbot_bot.journal.store import Entry, Journal, journal_path, open_reader
 from tbot_bot.reporting.noted import DeadManReport
 from tbot_bot.runtime.background import control_path, say
 from tbot_bot.runtime.clock import RunClock, monotonic_seconds, wall_now
-from tbot_bot.runtime.flattening import UNCLOSED, Flattener, VenueTrade, is_of_our_making, record_of
+from tbot_bot.runtime.flattening import EXIT_REASON, UNCLOSED, Flattener, VenueTrade, is_of_our_making, record_of
+from tbot_bot.runtime.heartbeat import Heart
 from tbot_bot.runtime.last_resort import scrubbed_output
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 
+CLOSING: Final = "closing without an engine"
+"""Phase that its heartbeat shows."""
 SECONDS_MAX: Final = 600.0
 """Real time for everything: at real speed a simulated venue fills with the next bar, five minutes away at worst."""
 _NAP_SECONDS: Final = 0.25
@@ -59,6 +63,14 @@ class Known:
     """Those that an earlier run of this path has journaled."""
 
 
+def _any(_: TradeName) -> bool:
+    return True
+
+
+def _always(_: Sequence[VenueTrade]) -> bool:
+    return True
+
+
 @dataclass(slots=True, kw_only=True)
 class Work:
     """One run of the path."""
@@ -70,6 +82,18 @@ class Work:
     deadline: float
     """On the monotonic clock."""
     left: list[str] = field(default_factory=list)
+    reason: str = EXIT_REASON
+    """Exit reason of what is closed, for the trade history."""
+    wanted: Callable[[TradeName], bool] = _any
+    """Which of our trades are meant."""
+    hands: type[Flattener] = Flattener
+    """What is done with them at each broker."""
+    flatteners: tuple[Flattener, ...] = ()
+    """One for each venue, once the work has begun."""
+    may_report: Callable[[Sequence[VenueTrade]], bool] = _always
+    """Whether the journal is told, given what was done: a report without anything left ends its session."""
+    knows_market: bool = True
+    """Whether the day's market is known: at made-up prices nothing is closed."""
 
     async def run(self) -> int:
         """Close everything, record it, and return the exit status.
@@ -78,16 +102,19 @@ class Work:
             AlreadyRunning: a runner is alive and does not let go of its lock.
         """
         lock = await Lock(self.control / RUNNER_LOCK).take_when_free(self._late)
+        pulse = asyncio.create_task(self._beat())
         try:
             return await self.close_all()
         finally:
+            pulse.cancel()
+            await asyncio.wait({pulse})
             lock.release()
 
     async def close_all(self) -> int:
         """Do the same for a caller that holds the runner's lock."""
         known, market = self._known(), self._market()
         venues = tuple(self._venues(market))
-        flatteners = [self._flattener(broker, known) for _, broker in venues]
+        flatteners = self.flatteners = tuple(self._flattener(broker, known) for _, broker in venues)
         async for _ in steps_of(market, [broker for _, broker in venues], self.request.clock, self._late):
             if all([await flattener.step() for flattener in flatteners]):
                 break
@@ -102,6 +129,18 @@ class Work:
 
     def _late(self) -> bool:
         return monotonic_seconds() >= self.deadline
+
+    async def _beat(self) -> None:
+        """Show that whoever holds the runner's lock lives: a person's kill ends one that does not."""
+        heart = Heart(self.control, str(self.request.session))
+        try:
+            while True:
+                with suppress(OSError):  # a full disk must not keep anything from being closed
+                    heart.beat(CLOSING, self.request.clock.now())
+                await asyncio.sleep(_NAP_SECONDS)
+        finally:
+            with suppress(OSError):
+                heart.stop()
 
     # --- what is ours -------------------------------------------------------------------------------------------------
 
@@ -135,12 +174,22 @@ class Work:
                 return is_of_our_making(order_id, of_today)
             return name is not None and name.trade in known.trades
 
-        return Flattener(broker, ours=ours, since=Instant(0), tell=self.tell)
+        def meant(order_id: str) -> bool:
+            name = OrderName.parse(order_id)
+            return name is not None and self._is_meant(name.trade) and ours(order_id)
+
+        return self.hands(broker, ours=meant, since=Instant(0), tell=self.tell)
+
+    def _is_meant(self, trade_id: str) -> bool:
+        trade = TradeName.parse(trade_id)
+        return trade is not None and self.wanted(trade)
 
     # --- the embedded venues ------------------------------------------------------------------------------------------
 
     def _market(self) -> Market | None:
         request = self.request
+        if not self.knows_market:
+            return None
         try:
             from tbot_bot.runtime.embedded_market import ModelledPuts  # noqa: PLC0415 - may be what is broken
             from tbot_bot.runtime.market_source import market_day_of  # noqa: PLC0415
@@ -167,10 +216,16 @@ class Work:
     def _record(self, mode: Mode, trades: Sequence[VenueTrade], known: Known) -> None:
         """Journal what was done; where that fails it has at least been printed."""
         session, at = self.request.session, self.request.clock.now()
-        told = [trade for trade in trades if trade.touched or (trade.trade_id in known.open - known.told)]
-        records = tuple(found for trade in told if (found := record_of(trade, mode, at)) is not None)
+        unsettled = {trade_id for trade_id in known.open - known.told if self._is_meant(trade_id)}
+        news = [trade for trade in trades if trade.cancelled or trade.trade_id not in known.told]
+        told = [trade for trade in news if trade.touched or trade.trade_id in unsettled]
+        if not self.may_report(told):
+            return
+        records = tuple(found for trade in told if (found := record_of(trade, mode, at, self.reason)) is not None)
         cancelled = tuple(order_id for trade in told for order_id in trade.cancelled)
-        report = DeadManReport(at=at, why=self.why, cancelled=cancelled, trades=records, left=tuple(self.left))
+        spared = sorted(trade_id for trade_id in known.open - known.told if not self._is_meant(trade_id))
+        left = (*self.left, *(f"{trade_id}: not asked for" for trade_id in spared))
+        report = DeadManReport(at=at, why=self.why, cancelled=cancelled, trades=records, left=left)
         for record in records:
             self.tell(f"{record.trade_id}: result {record.pnl} dollars, {record.error_code}")
         try:

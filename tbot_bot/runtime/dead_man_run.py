@@ -78,9 +78,10 @@ async def close_everything(
     begin = tuple(command) or (sys.executable, "-m", DEAD_MAN_MODULE)
     words, status = "", -1
     for _ in range(STARTS_MAX):
-        status, words = await _one_run(
+        status, words = await one_run(
             (*begin, "--why", what.why, "--seconds", str(seconds), *what.argv), output, seconds
         )
+        words = words[-_WORDS_MAX:]
         if status in {0, 1}:
             break
     if status == 0:
@@ -98,7 +99,12 @@ def _put_away(control: Path) -> str:
     return ""
 
 
-async def _one_run(command: Sequence[str], output: Path, seconds: float) -> tuple[int, str]:
+async def one_run(command: Sequence[str], output: Path, seconds: float) -> tuple[int, str]:
+    """Run `command` to its end, `seconds` at most, and return its status and last line; `output` takes all of it.
+
+    Raises:
+        OSError: it could not be started, or `output` not be written.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("ab") as file:
         began = file.tell()
@@ -114,4 +120,4 @@ async def _one_run(command: Sequence[str], output: Path, seconds: float) -> tupl
     with output.open("rb") as file:
         file.seek(began)
         lines = file.read().decode(errors="replace").strip().splitlines()
-    return status, lines[-1][-_WORDS_MAX:] if lines else ""
+    return status, lines[-1] if lines else ""

@@ -9,7 +9,7 @@ again sells nothing twice.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -206,6 +206,62 @@ class Flattener:
                 trade.words = f"still held: {plain(held)} {instrument.symbol}; the broker says: {reason}"
 
 
+class Keeper(Flattener):
+    """Takes off what would open or enlarge a position, and sees that a stop rests under all that is held.
+
+    A stop that is missing is sent anew as the last one of its trade stood; where there never was one, a person
+    has to see to it.
+    """
+
+    async def _close(self, trade: VenueTrade, positions: list[Position]) -> bool:
+        mine = [order for order in await self._broker.open_orders() if self._is_of(order, trade)]
+        for order in mine:
+            if _leg(order.client_order_id) is Leg.ENTRY:
+                trade.touched = True
+                trade.cancelled.append(order.client_order_id)
+                self._tell(f"{trade.trade_id}: cancelling {order.client_order_id}")
+                await self._broker.cancel(order.client_order_id)
+        self._broker.drain()  # what came of it is looked up
+        mine = [order for order in await self._broker.open_orders() if self._is_of(order, trade)]
+        if any(_leg(order.client_order_id) is Leg.ENTRY for order in mine):
+            trade.words = "an entry order still rests"
+            return False
+        if any(order.request.order_type is OrderType.MARKET for order in mine):
+            trade.words = "its exit is working"
+            return False
+        trade.fills = await self._fills(trade)
+        held, instrument = trade.held, trade.instrument
+        there = ZERO if instrument is None or held == ZERO else _take(positions, instrument, held)
+        covered = sum((order.request.quantity - order.filled_quantity for order in mine), ZERO)
+        if covered >= abs(there):
+            return True
+        return await self._protect(trade, there, abs(there) - covered)
+
+    def _is_of(self, order: BrokerOrder, trade: VenueTrade) -> bool:
+        return self._ours(order.client_order_id) and self._trade(order.client_order_id) is trade
+
+    async def _protect(self, trade: VenueTrade, there: Decimal, bare: Decimal) -> bool:
+        """Send the trade's last stop again for what nothing protects."""
+        number, last = 1, None
+        while (
+            order := await self._broker.order_by_client_id(client_order_id(trade.trade_id, Leg.STOP, number))
+        ) is not None and number < ATTEMPTS_MAX:
+            number, last = number + 1, order
+        symbol = "" if trade.instrument is None else trade.instrument.symbol
+        trade.words = f"{plain(there)} {symbol} held, {plain(bare)} without a protective stop"
+        if last is None or number >= ATTEMPTS_MAX:
+            return False
+        again = client_order_id(trade.trade_id, Leg.STOP, number)
+        trade.touched = True
+        self._tell(f"{trade.trade_id}: protecting {plain(bare)} {symbol} by {again}")
+        try:
+            await self._broker.submit(replace(last.request, client_order_id=again, quantity=bare, replaces=None))
+        except BrokerRefused as problem:
+            self._tell(f"{trade.trade_id}: refused: {problem}")
+        self._broker.drain()
+        return False  # whether it rests is looked up
+
+
 def is_of_our_making(order_id: str, day_and_run: Callable[[TradeName], bool]) -> bool:
     """Return whether `order_id` is a name that only we give, of a trade that `day_and_run` accepts."""
     name = OrderName.parse(order_id)
@@ -213,8 +269,8 @@ def is_of_our_making(order_id: str, day_and_run: Callable[[TradeName], bool]) ->
     return trade is not None and day_and_run(trade)
 
 
-def record_of(trade: VenueTrade, mode: Mode, at: Instant) -> TradeRecord | None:
-    """Return the trade as the trade history shows it; None where nothing was ever executed.
+def record_of(trade: VenueTrade, mode: Mode, at: Instant, reason: str = EXIT_REASON) -> TradeRecord | None:
+    """Return the trade as the trade history shows it, left for `reason`; None where nothing was ever executed.
 
     A position that could not be closed has no result yet: fees only, and `unclosed` as error.
     """
@@ -242,12 +298,12 @@ def record_of(trade: VenueTrade, mode: Mode, at: Instant) -> TradeRecord | None:
         pnl=to_cents(gross - fees),
         fees=to_cents(fees),
         slippage=ZERO,
-        exit_reason=EXIT_REASON,
+        exit_reason=reason,
         broker=name.broker,
         mode=mode,
         session_id=str(name.session),
         tags=("MODELLED_PRICE",) if modelled else (),
-        error_code=EXIT_REASON if closed else UNCLOSED,
+        error_code=reason if closed else UNCLOSED,
         signal_to_order_ns=0,
         order_to_fill_ns=0,
     )
@@ -300,4 +356,13 @@ def _average(fills: Sequence[Fill]) -> Decimal | None:
     return round(_value(fills) / quantity, _AVERAGE_DECIMALS) if quantity > ZERO else None
 
 
-__all__ = ["ATTEMPTS_MAX", "EXIT_REASON", "UNCLOSED", "Flattener", "VenueTrade", "is_of_our_making", "record_of"]
+__all__ = [
+    "ATTEMPTS_MAX",
+    "EXIT_REASON",
+    "UNCLOSED",
+    "Flattener",
+    "Keeper",
+    "VenueTrade",
+    "is_of_our_making",
+    "record_of",
+]

@@ -17,8 +17,8 @@ from tbot_bot.core.instants import SECOND
 from tbot_bot.core.money import ZERO
 from tbot_bot.journal.store import Entry, Journal, Kind
 from tbot_bot.runtime.clock import wall_now
-from tbot_bot.runtime.control import ControlFolder
 from tbot_bot.runtime.float_desk import bank_objection, float_records, view_of
+from tbot_bot.runtime.kill_switch import engaged
 from tbot_bot.runtime.locks import AlreadyRunning, Lock
 from tbot_bot.trading.float_bot import RebalancePlan
 from tbot_bot.treasury.accounts import ACCOUNTS_FILE, TEMPLATE, FloatAccounts, load_accounts
@@ -74,7 +74,7 @@ def carry_out(home: Path, *, by: str, why: str, from_reserve: Decimal = ZERO) ->
         except AlreadyRunning as error:
             what = f"floats are being moved by another process (pid {error.pid or 'unknown'})"
             raise FloatsBusy(what, where=FLOAT_LOCK, mend="Wait for its end.") from None
-        if ControlFolder(control).killed():
+        if engaged(home, control):
             raise TransfersHalted(
                 "the kill switch is engaged; no money is moved",
                 where="tbot float transfer",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -41,13 +42,16 @@ from tbot_bot.runtime.defense_mode import DefenseRoom, defended
 from tbot_bot.runtime.earlier_today import earlier_today
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
+from tbot_bot.runtime.flatten_requests import FlattenDesk
 from tbot_bot.runtime.heartbeat import Heart
+from tbot_bot.runtime.kill_switch import engage, engagement
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output, watch_loop, watched
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 from tbot_bot.runtime.runner_status import RunnerStatus
 from tbot_bot.runtime.schedule import plan_day, schedule_rules
+from tbot_bot.runtime.session_progress import dead_man_reports
 from tbot_bot.runtime.session_run import ClockPacer, Controls
 from tbot_bot.runtime.session_setup import (
     Files,
@@ -68,6 +72,12 @@ class CodeReplaced(TbotError):
     code = "CODE_REPLACED"
 
 
+class ClosedElsewhere(TbotError):
+    """What this session held was closed while no runner was there: its engine must not be woken again."""
+
+    code = "CLOSED_ELSEWHERE"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one session and return the exit status."""
     request = RunnerArguments.parse(argv)
@@ -81,7 +91,7 @@ def _end_of(request: RunnerArguments) -> int:
     except AlreadyRunning as error:
         sys.stderr.write(f"error: {error}\n")
         return RunnerExit.LOCKED
-    except (ConfigError, CodeReplaced) as error:
+    except (ClosedElsewhere, CodeReplaced, ConfigError) as error:
         sys.stderr.write(f"error: {error}\n")
         return RunnerExit.CONFIGURATION
     except TbotError as error:
@@ -160,6 +170,10 @@ class Runner:
         if replaced and known is None:
             mend = "Restart the supervisor after an upgrade; tools/sync_project.sh never changes code in place."
             raise CodeReplaced("this runner's code is not the supervisor's", where=str(request.session), mend=mend)
+        engaged = engagement(request.home, self._control)
+        if engaged is not None and (known is None or engaged.keep_positions):
+            return RunnerExit.KILLED  # nothing begins, and what is to stay rests on its stops
+        self._refuse_what_was_closed(known)
         spec = known or self._new_spec(Duration(day.span))
         files = Files(None, self._log)
         projecting = self._project_into(files)
@@ -186,7 +200,7 @@ class Runner:
             links=links,
         )
         controls = Controls([])
-        desk = DecisionDesk(self._control, request.session, controls.ask, self._log)
+        desks = [desk(self._control, request.session, controls.ask, self._log) for desk in (DecisionDesk, FlattenDesk)]
         market = EmbeddedMarket(day, screener_for(self._settings, spec))
         pacer = ClockPacer(clock, noticed=self._note_jump)
         earlier = earlier_today(self._journal, request.session, spec.windows.screen_at)
@@ -197,7 +211,7 @@ class Runner:
                 heart.beat(str(shell.engine.state.phase), shell.at, data_until=data.until, data_due=due)
                 status.write(shell.broken)
 
-            watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat, desk))
+            watcher = asyncio.create_task(watch(ControlFolder(self._control), controls, beat, *desks))
             # without it nobody sees a flag, and the pulse ends: the supervisor starts us again
             watched(watcher, "the runner's watch", self._report)
             on_signals(asyncio.get_running_loop(), controls)
@@ -207,6 +221,8 @@ class Runner:
                     await running.run()
                 else:
                     await self._recover(shell, place)
+                    if engaged is not None:
+                        controls.stop(by=engaged.by, why=engaged.why, kill=True)
                     if replaced:
                         controls.stop(by="runner", why="the code was replaced in place: closing what is open")
                     await running.resume()
@@ -220,6 +236,11 @@ class Runner:
     def _report(self, where: str, error: BaseException) -> None:
         self._log.error(where, error=str(error), exc_info=error)
         _record(self._journal, self._log, self._request.session, error)
+
+    def _refuse_what_was_closed(self, known: SessionSpec | None) -> None:
+        if known is not None and dead_man_reports(self._journal, self._request.session):
+            what = "positions of this session were closed without its engine, which would close them again"
+            raise ClosedElsewhere(what, where=str(self._request.session), mend="The rest is closed the same way.")
 
     async def _recover(self, shell: SessionShell, place: Workplace) -> None:
         """Replay the journal, and leave in it which code did so and whether it decides the same."""
@@ -248,9 +269,9 @@ class Runner:
 
     def _engage(self, reason: str) -> None:
         """Latch the kill switch; the first reason stands."""
-        folder = ControlFolder(self._control)
-        if not folder.killed():
-            folder.latch(by="runner", why=reason)
+        _, problems = engage(self._request.home, self._control, by="runner", why=reason, source="engine")
+        for problem in problems:
+            self._log.error("kill_switch_not_latched", problem=problem)
 
     def _note_jump(self, jump: ClockJump) -> None:
         """Journal that the clock jumped; what the session makes of it is among its own inputs."""
@@ -310,7 +331,14 @@ class Runner:
         return VenueStore(self._request.venue_folder / f"{broker}_{self._records.mode}.sqlite3")
 
 
-async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], None], desk: DecisionDesk) -> None:
+class Desk(Protocol):
+    """Takes what people leave in the control folder to the session."""
+
+    def look(self) -> None:
+        """Hand over what has come."""
+
+
+async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], None], *desks: Desk) -> None:
     """Look for flags and answers and show the pulse, on the loop that decides: if that hangs, so does the pulse."""
     told: set[Flag] = set()
     while True:
@@ -320,7 +348,8 @@ async def watch(folder: ControlFolder, controls: Controls, beat: Callable[[], No
             if request is not None:
                 told.add(flag)
                 controls.stop(by=request.by, why=request.why or flag.file_name, kill=flag is Flag.KILL)
-        desk.look()
+        for desk in desks:
+            desk.look()
         await asyncio.sleep(POLL_SECONDS)
 
 

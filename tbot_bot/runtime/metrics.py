@@ -33,6 +33,7 @@ from tbot_bot.reporting.status_logger import BotState, BotStatus, read_status
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.heartbeat import Beat, age_seconds, read_beat
+from tbot_bot.runtime.kill_switch import engaged
 from tbot_bot.runtime.locks import RUNNER_LOCK, holder
 from tbot_bot.runtime.supervisor_facts import FactBook, Outcome, SupervisorFacts
 
@@ -118,7 +119,7 @@ class BotCollector(Collector):
         )
         yield from supervisor_families(sources.book.facts, now)
         yield from runner_families(read_beat(sources.control), now, alive=holder(sources.control / RUNNER_LOCK))
-        yield from control_families(ControlFolder(sources.control))
+        yield from control_families(sources.home, ControlFolder(sources.control))
         yield from self._journal_families()
         yield from disk_families(sources.home)
         yield gauge("tbot_status_readable", "Whether output/status_bot.json is there and whole.", status is not None)
@@ -215,10 +216,10 @@ def runner_families(beat: Beat | None, now: Instant, *, alive: int | None) -> It
     yield gauge("tbot_data_overdue_seconds", text, due)
 
 
-def control_families(control: ControlFolder) -> Iterator[Metric]:
+def control_families(home: Path, control: ControlFolder) -> Iterator[Metric]:
     """Yield what people have asked for."""
     text = "Whether the kill switch is engaged: nothing trades until it is lifted."
-    yield gauge("tbot_kill_switch_engaged", text, bool(control.killed()))
+    yield gauge("tbot_kill_switch_engaged", text, bool(engaged(home, control.folder)))
     pending = {flag.value: float(control.peek(flag) is not None) for flag in Flag}
     yield by_label("tbot_control_flag_pending", "Whether a control flag waits to be obeyed.", "flag", pending)
 

@@ -9,12 +9,14 @@ from tbot_bot.config.settings import load_settings
 from tbot_bot.core.identity import Mode
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.released import KillSwitchReleased
-from tbot_bot.journal.store import Entry, Journal
+from tbot_bot.journal.store import Entry, Journal, journal_path
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.runtime.background import control_path
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.control import KILLED_FILE, ControlFolder, Flag, set_aside
 from tbot_bot.runtime.dead_man_run import DEAD_MAN_FILE
+from tbot_bot.runtime.kill_switch import engaged, engaged_journals
+from tbot_bot.runtime.kill_switch_flag import flag_path
 from tbot_bot.runtime.locks import RUNNER_LOCK, SUPERVISOR_LOCK, AlreadyRunning, Lock
 
 _WAIT: Final = "Wait for its end (`tbot status`), or stop it with `tbot stop`, and resume then."
@@ -39,7 +41,7 @@ def resume(home: Path, *, by: str, why: str) -> KillSwitchReleased:
         raise TbotError("a reason is needed", where="tbot resume", mend='Give one: tbot resume --why "..."')
     control = control_path(home)
     folder = ControlFolder(control)
-    if not folder.killed() and folder.peek(Flag.KILL) is None:
+    if not engaged(home, control) and folder.peek(Flag.KILL) is None:
         raise TbotError("the kill switch is not engaged; there is nothing to resume", where=KILLED_FILE)
     with ExitStack() as stack:
         for name in (SUPERVISOR_LOCK, RUNNER_LOCK):
@@ -51,11 +53,14 @@ def resume(home: Path, *, by: str, why: str) -> KillSwitchReleased:
         folder.take(Flag.KILL)  # left while nobody ran: it counts as engaged
         bot = load_settings(home, defaults_if_absent=True).bot
         records = records_for(home, Mode.LIVE, test_mode=bot.test_mode, force_paper_export=bot.force_paper_export)
-        released = KillSwitchReleased(at=wall_now(), by=by, why=why.strip(), engaged=folder.killed())
-        journal = stack.enter_context(Journal.open(records.journal, records.mode))
-        journal.append([Entry.of(released, kind=Kind.CONTROL, at=released.at, recorded_at=released.at)])
+        released = KillSwitchReleased(at=wall_now(), by=by, why=why.strip(), engaged=engaged(home, control))
+        modes = dict.fromkeys((*engaged_journals(home), records.mode))  # the one that this start reads comes last
+        for mode in modes:
+            journal = stack.enter_context(Journal.open(journal_path(home / "output" / "journal", mode), mode))
+            journal.append([Entry.of(released, kind=Kind.CONTROL, at=released.at, recorded_at=released.at)])
         try:
             set_aside(control, control / DEAD_MAN_FILE)  # whoever resumes has seen to what it could not close
+            set_aside(control, flag_path(home))
             set_aside(control, control / KILLED_FILE)
         except OSError as error:
             raise TbotError(

@@ -14,6 +14,7 @@ from tbot_bot.config.settings import tbot_home
 from tbot_bot.runtime.background import control_path, is_at_work, say, supervisor_command, wait_until
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
+from tbot_bot.runtime.kill_switch import engage
 from tbot_bot.runtime.locks import AlreadyRunning, Lock
 
 SERVICE_LOCK: Final = "service.lock"
@@ -24,6 +25,7 @@ class Service:
 
     def __init__(self, home: Path, module: Sequence[str] = ()) -> None:
         """Nothing is looked at before `run`; `module` is for tests."""
+        self._home: Final = home
         self._control: Final = control_path(home)
         self._folder: Final = ControlFolder(self._control)
         self._command: Final = supervisor_command(home, module=module)
@@ -58,7 +60,10 @@ class Service:
 
     def _asked(self) -> bool:
         """Take the flags of a bot at rest: a kill engages the switch, a stop has nothing to stop."""
-        if (kill := self._folder.take(Flag.KILL)) is not None:
+        kill = self._folder.peek(Flag.KILL)
+        if kill is not None:
+            engage(self._home, self._control, by=kill.by, why=kill.why or kill.flag.file_name, source="flag")
+            self._folder.take(Flag.KILL)
             say(f"the kill switch is engaged by {kill.by}: {kill.why or 'no reason given'}")
         if self._folder.take(Flag.STOP) is not None:
             say("a stop was asked for; the bot does not run")

@@ -39,6 +39,7 @@ from tbot_bot.runtime.defense_mode import DefenseRoom, review
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.housekeeping import Housekeeping
+from tbot_bot.runtime.kill_switch_desk import KillDesk
 from tbot_bot.runtime.last_resort import watch_loop, watched
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, touch
 from tbot_bot.runtime.requests import RunRequest
@@ -92,6 +93,7 @@ class Supervisor:
         self._voice.defense_forced = room.settings.bot.defense_mode_active
         self._control_path = room.request.home / room.settings.env.control_dir
         self._control = ControlFolder(self._control_path)
+        self._kill_desk = KillDesk(room.request.home, self._control_path, room.log)
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
@@ -106,8 +108,7 @@ class Supervisor:
         self._watch: RunnerWatch | None = None
         self._stop = asyncio.Event()
         self._stop_reason = ""
-        self._killed = False
-        self._interrupted = False
+        self._killed = self._interrupted = False
         self._signalled = False
         self._asked_to_reload = False
         self._failed = False
@@ -136,11 +137,15 @@ class Supervisor:
                     break
                 hand = following_day(hand, self._settings.bot, self._journal)
                 save(self._control_path, hand)
+        except (CodecError, JournalError) as error:
+            self._kill(self._kill_desk.lose(error, self._watch))
         finally:
             ticker.cancel()
             self._scheduler.shutdown(wait=False)
             await self._house.close()
             self._obey_flags()
+            if self._killed:
+                self._voice.tell(await self._kill_desk.see_to_it(self._stop_reason))
             reason = self._stop_reason or "the day is over"
             self._systemd.stopping(reason)
             self._voice.status(BotState.HALTED if self._killed else BotState.SHUTDOWN, reason)
@@ -274,7 +279,7 @@ class Supervisor:
             case EndKind.KILLED:
                 self._kill(end.detail or "the kill switch ended the session")
             case EndKind.GAVE_UP:
-                self._latch(end.detail)  # first: whatever comes, nothing trades again
+                self._kill_desk.latch(end.detail)  # first: whatever comes, nothing trades again
                 self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail)
                 self._kill(end.detail)
@@ -282,9 +287,6 @@ class Supervisor:
                 self._book.session_over(session.strategy, Outcome.FAILED)
                 self._voice.error(session, end.detail or str(end.kind.value))
                 self._failed = True
-
-    def _latch(self, why: str) -> None:
-        self._voice.attempt("the latch", lambda: self._control.latch(by="supervisor", why=why))
 
     async def _close_without_runner(self, session: SessionId, command: Sequence[str], why: str) -> None:
         """Cancel and close what is ours through the brokers, by a process that needs no engine."""
@@ -299,7 +301,7 @@ class Supervisor:
         outcome = await close_everything(what, self._control_path, self._records.process_logs / "dead_man.out")
         self._voice.error(session, f"closed without a runner: {outcome.words}")
         if not outcome.flat:
-            self._latch(f"{session} could not be closed: {outcome.words}")
+            self._kill_desk.latch(f"{session} could not be closed: {outcome.words}")
             self._kill(outcome.words)
 
     # --- control ------------------------------------------------------------------------------------------------------
@@ -387,7 +389,7 @@ class Supervisor:
 
     def _obey_flags(self) -> None:
         """Take the flags away that have been obeyed; a kill leaves its latch."""
-        if self._control.peek(Flag.KILL) is not None:
+        if self._kill_desk.is_asked(self._control):
             self._kill(self._stop_reason)
         for flag in (Flag.KILL, Flag.STOP):  # a kill flag that has to stay is obeyed by the next start
             self._voice.attempt(f"the {flag} flag", partial(self._control.take, flag))

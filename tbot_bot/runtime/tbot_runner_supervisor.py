@@ -25,11 +25,14 @@ from tbot_bot.runtime.config_failure import record_failure
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.dead_man_run import close_everything, pending
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
+from tbot_bot.runtime.kill_switch import engage, engagement
+from tbot_bot.runtime.kill_switch_run import carry_out_now
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.releases import stay_in_release
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
+from tbot_bot.runtime.supervisor_state import saved
 from tbot_bot.runtime.supervisor_voice import Console
 from tbot_bot.runtime.vital_signs import WatchLimits
 
@@ -58,7 +61,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         stack.enter_context(Lock(control / SUPERVISOR_LOCK))
         if console is not None:
             stack.callback(console.close)
-        refused = _why_not(ControlFolder(control), console, request.home / "logs" / "bot" / "dead_man.out")
+        refused = _why_not(request.home, control, console, request.home / "logs" / "bot" / "dead_man.out")
         if refused is not None:
             return refused
         report = build_check(request.home, settings)
@@ -95,20 +98,28 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         return asyncio.run(_run(room))
 
 
-def _why_not(folder: ControlFolder, console: Console | None, output: Path) -> int | None:
+def _why_not(home: Path, control: Path, console: Console | None, output: Path) -> int | None:
     """Return the exit status of a start that the kill switch forbids, None where it allows one.
 
     `output` takes the words of a dead-man path that has not been finished, and is now.
     """
-    folder.take(Flag.KILL)  # left while nobody ran: it latches now
-    killed = folder.killed()
-    if not killed:
+    folder = ControlFolder(control)
+    asked = folder.peek(Flag.KILL)
+    if asked is not None:  # left while nobody ran: it latches now
+        engage(home, control, by=asked.by, why=asked.why or asked.flag.file_name, source="flag")
+        folder.take(Flag.KILL)
+    found = engagement(home, control)
+    if found is None:
         return None
-    unfinished = pending(folder.folder)
+    unfinished = pending(control)
     if unfinished is not None:  # by a supervisor that died over it, or where not all could be closed
-        outcome = asyncio.run(close_everything(unfinished, folder.folder, output))
+        outcome = asyncio.run(close_everything(unfinished, control, output))
         _complain(console, f"{unfinished.session}, closed without a runner: {outcome.words}")
-    _complain(console, f"the kill switch is engaged {killed}; `tbot resume --why TEXT` lets it trade again")
+    if saved(control) is not None:  # a day was under way: whatever is still open is closed now
+        keep = ["--keep-positions"] if found.keep_positions else []
+        carried = carry_out_now(home, control, ["--why", found.why, *keep])
+        _complain(console, f"the kill switch: {carried.words}")
+    _complain(console, f"the kill switch is engaged {found.words}; `tbot resume --why TEXT` lets it trade again")
     return KILLED
 
 

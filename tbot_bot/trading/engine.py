@@ -27,7 +27,6 @@ from tbot_bot.core.events import (
     BarsClosed,
     CancelRejected,
     CodeTakenOver,
-    ControlKind,
     ControlReceived,
     EarlierToday,
     Event,
@@ -50,7 +49,7 @@ from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
-from tbot_bot.trading import broker_health, entries, exit_desk, losses, order_events, phases, protection
+from tbot_bot.trading import broker_health, entries, exit_desk, kill_switch, losses, order_events, phases, protection
 from tbot_bot.trading.best_signals import outranked
 from tbot_bot.trading.closing import close_the_books
 from tbot_bot.trading.instrument_choice import inverse_etf
@@ -291,20 +290,8 @@ class Engine:
             phases.enter(self.state, self._enter, Phase.CLOSE_OUT, "an execution changed after the end")
 
     def _on_control(self, event: ControlReceived) -> None:
-        state = self.state
-        phases.advance(state, self._enter, inclusive=False)
-        trade = state.trades.get(event.trade_id)
-        match event.kind:
-            case ControlKind.STOP:
-                phases.stop(state, self._enter, "stop_request", f"{event.by}: {event.why}")
-            case ControlKind.KILL:
-                losses.kill(state, self._stop, f"{event.by}: {event.why}")
-            case ControlKind.CONFIRM if trade is not None and trade.state is TradeState.AWAITING_CONFIRMATION:
-                entries.confirm(state, trade)
-            case ControlKind.DECLINE if trade is not None and trade.state is TradeState.AWAITING_CONFIRMATION:
-                entries.abandon(state, trade, "declined", f"declined by {event.by}: {event.why}")
-            case _:
-                state.anomaly("", f"{event.kind} for {event.trade_id or 'no trade'}, which does not wait for it")
+        phases.advance(self.state, self._enter, inclusive=False)
+        kill_switch.on_control(self.state, event, self._stop, self._leave)
 
     def _on_health(self, event: broker_health.HealthEvent) -> None:
         broker_health.on_health(self.state, event)
