@@ -10,10 +10,12 @@ keep no order waiting. The library is imported when the first client is built.
 
 import asyncio
 import errno
+import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import requests
 
 _BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+_WORD: Final = re.compile("[a-z_:]+")
 _CHUNK_BYTES: Final = 64 * 1024
 _ORDER_THREADS: Final = 4
 _READ_THREADS: Final = 3
@@ -57,8 +60,9 @@ class Call:
 
     @property
     def name(self) -> str:
-        """Return the request in words, without ids of any kind."""
-        return f"{self.method} /{self.version}/{self.path.strip('/').split('/')[0]}"
+        """Return the request in words: ids and symbols are stars, so that it names an endpoint."""
+        parts = (part if _WORD.fullmatch(part) else "*" for part in self.path.strip("/").split("/"))
+        return f"{self.method} /{self.version}/{'/'.join(parts)}"
 
 
 class AlpacaHttp:
@@ -155,8 +159,7 @@ def _client(url: str, key: str, secret: str, monotonic: Callable[[], float]) -> 
                 raise TimeoutError
             with self._session.request(method, url, timeout=left, stream=True, **opts) as response:  # type: ignore[arg-type]
                 body = _read(response, self._end, monotonic)
-                asked = response.headers.get("Retry-After", "")
-                return Answer(status=response.status_code, body=body, retry_after=_rest(asked))
+                return Answer(status=response.status_code, body=body, retry_after=_rest(response.headers))
 
     return OnceClient()
 
@@ -173,9 +176,20 @@ def _read(response: "requests.Response", end: float, monotonic: Callable[[], flo
     return body
 
 
-def _rest(text: str) -> Duration | None:
-    """Return what `Retry-After` asks for; only its form in seconds is read, which is the one for machines."""
-    return seconds(int(text)) if text.strip().isdecimal() else None
+def _rest(headers: Mapping[str, str]) -> Duration | None:
+    """Return when to come again: as asked, else when the allowance is renewed, by the server's own clock."""
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return seconds(int(asked))
+    renewed, now = headers.get("X-RateLimit-Reset", ""), headers.get("Date", "")
+    if headers.get("X-RateLimit-Remaining", "") != "0" or not renewed.isdecimal():
+        return None
+    try:
+        left = int(renewed) - parsedate_to_datetime(now).timestamp()
+    except ValueError:
+        return None
+    least, most = _HOLD_SECONDS
+    return seconds(min(max(left, least), most))
 
 
 def hold_seconds(answer: Answer) -> float:

@@ -200,12 +200,18 @@ class AlpacaOrders:
                 self._book.forget(order_id)
             raise
         except (BrokerUnavailable, UnknownMessage) as problem:
-            self._doubts[order_id] = self._around.monotonic() + _SETTLES_SECONDS
+            self._doubt(order_id)
             raise BrokerUnavailable(f"{order_id}: {problem}") from None
+        except asyncio.CancelledError:
+            self._doubt(order_id)
+            raise
         if found.client_order_id != order_id or found.quantity != order.quantity:
             asked = f"{order_id}: {order.quantity}"
             self._around.note(f"asked for {asked}, Alpaca speaks of {found.client_order_id}: {found.quantity}")
         self._tell(self._book.on_order(found))
+
+    def _doubt(self, client_order_id: str) -> None:
+        self._doubts[client_order_id] = self._around.monotonic() + _SETTLES_SECONDS
 
     async def _refuse_impossible(self, order: OrderRequest) -> None:
         """Refuse what Alpaca would refuse, and short sales that it would accept at a price nobody has agreed to."""

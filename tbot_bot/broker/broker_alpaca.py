@@ -9,9 +9,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Final
 
-from tbot_bot.broker.alpaca_access import AlpacaAccess
+from tbot_bot.broker.alpaca_access import AlpacaAccess, alpaca_access
 from tbot_bot.broker.alpaca_book import AlpacaBook
 from tbot_bot.broker.alpaca_http import AlpacaHttp
 from tbot_bot.broker.alpaca_lookup import AlpacaLookup
@@ -20,10 +21,13 @@ from tbot_bot.broker.alpaca_orders import AlpacaOrders, Surroundings
 from tbot_bot.broker.alpaca_rest import AlpacaRest
 from tbot_bot.broker.alpaca_stream import AlpacaStream, StreamAddress
 from tbot_bot.broker.alpaca_wire import account_of, position_of, told_order, update_of, why_blocked
+from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.capabilities import CAPABILITIES
 from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.broker.json_fields import fields, items, words
 from tbot_bot.broker.token_bucket import TokenBucket
+from tbot_bot.config.error_handler import MachineError
+from tbot_bot.config.settings import Settings
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused, BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import OrderEvent
 from tbot_bot.core.instants import DAY, MINUTE, SECOND, Instant, later
@@ -33,6 +37,8 @@ NAME: Final = "alpaca"
 REQUESTS_PER_MINUTE: Final = 200
 """Per account and interface (basic plan)."""
 _BURST, _FOR_ORDERS = 60, 20
+CALL_SECONDS_MAX: Final = 10.0
+"""Longest deadline of a request, where API_TIMEOUT allows more: a session does nothing else meanwhile."""
 LOOK_SECONDS: Final = 5.0
 """Between looks at unfinished orders while the stream is there: it may be there and mute."""
 _BLIND_SECONDS: Final = 2.0
@@ -59,7 +65,7 @@ class AlpacaBroker:
 
         `look_seconds` is the longest time for which a fill that no stream tells stays unknown.
         """
-        self.capabilities = replace(CAPABILITIES[NAME], options=options)
+        self.capabilities = replace(CAPABILITIES[NAME], options=options, live=access.live is not None)
         self._around, self._deadline, self._look_seconds = around, deadline_seconds, look_seconds
         self._rest = self._interface(access.trading_url, access)
         self._data = self._interface(access.data_url, access)
@@ -280,7 +286,9 @@ class AlpacaBroker:
                     unfinished.pop(order.client_order_id, None)
                 for client_order_id in unfinished:
                     found = await self._lookup.by_order_id(self.book.broker_order_id(client_order_id))
-                    if found is not None:
+                    if found is None:
+                        self._around.note(f"{client_order_id} was at Alpaca, and Alpaca does not know it any more")
+                    else:
                         self._tell(self.book.on_order(found))
                 await self._fill_gaps()
             except (BrokerProblem, BrokerUnavailable) as problem:
@@ -305,4 +313,26 @@ class AlpacaBroker:
             await asyncio.sleep(1.0)
 
 
-__all__ = ["NAME", "AlpacaBroker", "Surroundings"]
+def alpaca_broker(settings: Settings, around: Surroundings, live: LiveAuthorization | None = None) -> AlpacaBroker:
+    """Return the broker that the settings name, not connected; a live one only with a permit.
+
+    Raises:
+        LogicError, ConfigError: see `alpaca_access`.
+        MachineError: alpaca-py is not installed.
+    """
+    if find_spec("alpaca") is None or find_spec("websockets") is None:
+        raise MachineError(
+            "alpaca-py is not installed",
+            where="Alpaca",
+            mend="Install the brokers extra: pip install tradebot[brokers]",
+        )
+    bot = settings.bot
+    return AlpacaBroker(
+        alpaca_access(settings, live),
+        around,
+        deadline_seconds=min(bot.api_timeout / SECOND, CALL_SECONDS_MAX),
+        options=bot.alpaca_options_enabled,
+    )
+
+
+__all__ = ["NAME", "AlpacaBroker", "Surroundings", "alpaca_broker"]

@@ -16,6 +16,7 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from tbot_bot import __version__
+from tbot_bot.broker.books_only import books_only_notice
 from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.config.error_handler import ConfigError, TbotError
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
@@ -188,6 +189,8 @@ class Runner:
             complain=lambda problem: self._log.error("status_not_written", error=problem),
             links=links,
         )
+        for notice in filter(None, map(books_only_notice, bot.enabled_brokers)):
+            self._log.warning("broker_sends_nothing", notice=notice)
         place = Workplace(
             records=self._records,
             journal=self._journal,

@@ -7,10 +7,13 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from pydantic import SecretStr
 
 from tbot_bot.broker.alpaca_access import AlpacaAccess, alpaca_access
+from tbot_bot.broker.alpaca_http import Call, _rest
 from tbot_bot.broker.alpaca_rest import NotAsked
 from tbot_bot.broker.authorization import LiveAuthorization
+from tbot_bot.broker.broker_alpaca import alpaca_broker
 from tbot_bot.broker.circuit import FAILURES_MAX
 from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.error_handler import ConfigError, LogicError
@@ -110,6 +113,39 @@ async def test_a_retry_after_is_handed_on_and_data_rests_but_orders_do_not(floor
     assert time.monotonic() - begun < 1
     await trader.broker.positions()
     assert time.monotonic() - begun > 1.5
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, None),
+        (
+            {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1445412490", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"},
+            10,
+        ),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 1),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1445412490", "Date": "today"}, None),
+        ({"X-RateLimit-Remaining": "9", "X-RateLimit-Reset": "1445412490"}, None),
+        ({}, None),
+    ],
+)
+def test_when_to_come_again_is_read_by_the_servers_own_clock(headers, expected):
+    assert _rest(headers) == (None if expected is None else expected * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/account", "GET /v2/account"),
+        ("/account/activities/FILL", "GET /v2/account/activities/*"),
+        ("/orders/61e69015-8549-4bfd-b9c3-01e75843f47d", "GET /v2/orders/*"),
+        ("/orders:by_client_order_id", "GET /v2/orders:by_client_order_id"),
+        ("/assets/SYN01", "GET /v2/assets/*"),
+    ],
+)
+def test_an_endpoint_is_named_without_ids(path, name):
+    assert Call(method="GET", path=path).name == name
 
 
 async def test_an_endpoint_that_fails_is_left_alone_and_can_be_seen_while_exits_go_on(floor, trader):
@@ -307,6 +343,7 @@ def settings(tmp_path) -> Settings:
     return load_settings(tmp_path, defaults_if_absent=True)
 
 
+KEYS = dict.fromkeys(("alpaca_paper_api_key", "alpaca_paper_secret_key"), SecretStr("changeme"))
 PERMIT = LiveAuthorization(test_mode=False, mode=Mode.LIVE)
 
 
@@ -325,6 +362,24 @@ def test_the_live_account_needs_live_mode_and_a_permit(settings):
     with pytest.raises(LogicError, match="without a live authorization"):
         alpaca_access(live)
     assert alpaca_access(live, PERMIT).trading_url == "https://api.alpaca.markets"
+
+
+async def test_the_settings_make_a_broker_that_trades_where_they_say(settings, floor):
+    url, around = floor.sandbox.url("alpaca"), floor.broker._around
+    env = settings.env.model_copy(update={"alpaca_paper_url": url, "alpaca_data_url": url} | KEYS)
+    broker = alpaca_broker(replace(settings, env=env), around)
+    assert (broker.capabilities.live, broker.capabilities.options, broker.capabilities.real_orders) == (
+        False,
+        False,
+        True,
+    )
+    await broker.connect()
+    assert broker.streaming
+    await broker.close()
+    bot = settings.bot.model_copy(update={"test_mode": False, "alpaca_mode": BrokerMode.LIVE})
+    live = alpaca_broker(replace(settings, bot=bot), around, PERMIT)
+    assert live.capabilities.live
+    await live.close()
 
 
 def test_the_paper_address_cannot_lead_to_the_live_account():
