@@ -27,8 +27,8 @@ from tests.support.crafted_day import DAY, breakout_up, write_day
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE")
 SETTINGS = (
     "STRATEGY_OVERRIDE=open",
-    "ENABLE_ALPACA=true",
-    "ENABLE_IBKR=true",
+    "ALPACA_ENABLED=true",
+    "IBKR_ENABLED=true",
     "MAX_TRADES=5",
     "WEIGHTS=0.2,0.2,0.2,0.2,0.2",
     "MAX_RISK_PER_TRADE=0.02",
