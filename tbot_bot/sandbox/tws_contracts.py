@@ -2,6 +2,21 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated, Final
+
+from tbot_bot.sandbox.tws_fields import OnlyWhere, Seen
+
+PRICE: Final = 1
+"""The kind of condition that waits for a price."""
+
+
+def _of_price(seen: Seen) -> bool:
+    return seen["kind"] == PRICE
+
+
+def _readable(seen: Seen) -> bool:
+    condition = seen.get("condition")
+    return isinstance(condition, PriceCondition) and condition.kind == PRICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +81,36 @@ class TagValue:
 
     tag: str
     value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceCondition:
+    """The price of a contract, for which an order waits. Of other kinds of condition only the kind is read."""
+
+    kind: int = PRICE
+    conjunction: Annotated[str, OnlyWhere(_of_price)] = "a"
+    is_more: Annotated[bool, OnlyWhere(_of_price)] = True
+    """Whether it waits for the price or more; else for the price or less."""
+    price: Annotated[Decimal, OnlyWhere(_of_price)] = Decimal(0)
+    con_id: Annotated[int, OnlyWhere(_of_price)] = 0
+    exchange: Annotated[str, OnlyWhere(_of_price)] = ""
+    trigger_method: Annotated[int, OnlyWhere(_of_price)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What an order waits for. More than one condition, and other kinds than prices, are not read further."""
+
+    conditions: int = 0
+    condition: Annotated[PriceCondition | None, OnlyWhere(lambda seen: seen["conditions"] == 1)] = None
+    ignores_hours: Annotated[bool, OnlyWhere(_readable)] = False
+    cancels: Annotated[bool, OnlyWhere(_readable)] = False
+
+    @property
+    def readable(self) -> bool:
+        """Return whether all of it was read, and so what follows it can be."""
+        return not self.conditions or (self.condition is not None and self.condition.kind == PRICE)
+
+
+AT_ONCE: Final = Waits()
+"""An order that waits for nothing."""

@@ -19,6 +19,7 @@ from tbot_bot.sandbox.faults import FaultPlan
 from tbot_bot.sandbox.tickets import NewsKind, Order, OrderNews, Phase, Refused
 from tbot_bot.sandbox.tws_book import Entry, OrderBook, same_day
 from tbot_bot.sandbox.tws_catalog import Catalog, Listed
+from tbot_bot.sandbox.tws_contracts import ContractAsked
 from tbot_bot.sandbox.tws_fields import Message
 from tbot_bot.sandbox.tws_place_order import PlaceOrder
 from tbot_bot.sandbox.tws_replies import Problem
@@ -120,6 +121,7 @@ class Gateway:
             return
         try:
             object_to(asked, found[0], self.account)
+            self._watched(asked)
             if asked.what_if:
                 self._answer_what_if(client, asked, found[0])
             elif known is not None:
@@ -230,7 +232,8 @@ class Gateway:
         order_id = entry.asked.order_id
         try:
             parent = self._parent_number(entry)
-            ticket = ticket_of(entry.asked, entry.listed, parent=parent, group=entry.group)
+            watched = self._watched(entry.asked)
+            ticket = ticket_of(entry.asked, entry.listed, parent=parent, group=entry.group, watched=watched)
             with self._placed_as(entry):
                 order = self.desk.place(ticket)
         except (Refused, Objection) as refused:
@@ -243,6 +246,15 @@ class Gateway:
             self._tell(entry.client_id, *self.order_messages(entry))
         elif not self.exchange.is_open and not entry.asked.outside_rth:
             self._tell(entry.client_id, self._closed_warning(entry))
+
+    def _watched(self, asked: PlaceOrder) -> Listed | None:
+        """Return the share whose price the order waits for, None where it waits for none."""
+        if asked.waits.condition is None:
+            return None
+        found = self.catalog.find(ContractAsked(con_id=asked.waits.condition.con_id), self.at())
+        if not found or found[0].sec_type != "STK":
+            raise Objection(codes.no_such_contract(asked.order_id))
+        return found[0]
 
     def _parent_number(self, entry: Entry) -> int | None:
         """Return the parent's number while it is open, None where there is none or it is filled."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, ClassVar
 
-from tbot_bot.sandbox.tws_contracts import ContractTold, TagValue
+from tbot_bot.sandbox.tws_contracts import AT_ONCE, ContractTold, TagValue, Waits
 from tbot_bot.sandbox.tws_fields import Message, OnlyWhere
 
 _ZERO = Decimal(0)
@@ -135,7 +135,7 @@ class OrderState:
 class Adjusted:
     """What an order's conditions and its adjustable parts are."""
 
-    conditions: int = 0
+    waits: Waits = AT_ONCE
     adjusted_order_type: str = "None"
     trigger_price: Decimal | None = None
     trail_stop_price: Decimal | None = None
@@ -235,7 +235,7 @@ class CompletedOrder(Message):
     status: str
     randomize_size: bool = False
     randomize_price: bool = False
-    conditions: int = 0
+    waits: Waits = AT_ONCE
     moving_stop_price: Decimal | None = None
     limit_price_offset: Decimal | None = None
     cash_quantity: Decimal | None = _ZERO

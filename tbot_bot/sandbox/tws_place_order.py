@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, ClassVar, Final
 
-from tbot_bot.sandbox.tws_contracts import ContractAsked, DeltaNeutral, TagValue
+from tbot_bot.sandbox.tws_contracts import AT_ONCE, ContractAsked, DeltaNeutral, TagValue, Waits
 from tbot_bot.sandbox.tws_fields import Message, OnlyWhere, Seen
 
 _ZERO: Final = Decimal(0)
@@ -26,6 +26,11 @@ def _scaled(seen: Seen) -> bool:
 
 def _pegged(seen: Seen) -> bool:
     return seen["order_type"] in {"PEG BENCH", "PEGBENCH"}
+
+
+def _read_so_far(seen: Seen) -> bool:
+    waits = seen["waits"]
+    return isinstance(waits, Waits) and waits.readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +212,6 @@ class PlaceOrder(Message):
     randomize_size: bool = False
     randomize_price: bool = False
     pegged: Annotated[Pegged | None, OnlyWhere(_pegged)] = None
-    conditions: int = 0
-    """How many conditions follow; with any, the rest of the message is left unread and the order refused."""
-    tail: Annotated[Tail, OnlyWhere(lambda seen: seen["conditions"] == 0)] = Tail()
+    waits: Waits = AT_ONCE
+    tail: Annotated[Tail, OnlyWhere(_read_so_far)] = Tail()
+    """Left unread behind conditions that were not read."""

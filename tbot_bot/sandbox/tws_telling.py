@@ -37,8 +37,9 @@ def status_of(entry: Entry, standing: Standing, *, market_open: bool) -> str:
         return "Inactive" if entry.refusal else "PendingSubmit"
     if not standing.open:
         return _ENDED[standing.phase]
-    waits = entry.asked.order_type in STOP_TYPES and not standing.triggered and not standing.filled
-    if standing.phase is Phase.HELD or waits or not (market_open or entry.asked.outside_rth):
+    stops = entry.asked.order_type in STOP_TYPES or entry.asked.waits.conditions
+    sleeps = stops and not standing.triggered and not standing.filled
+    if standing.phase is Phase.HELD or sleeps or not (market_open or entry.asked.outside_rth):
         return "PreSubmitted"
     return "Submitted"
 
@@ -61,7 +62,7 @@ def open_order(entry: Entry, standing: Standing, *, account: str, market_open: b
         trail_stop_price=standing.stop if trails else None,
         trailing_percent=asked.trailing_percent,
         state=OrderState(status=status_of(entry, standing, market_open=market_open)),
-        adjusted=Adjusted(trail_stop_price=standing.stop if trails else None),
+        adjusted=Adjusted(waits=asked.waits, trail_stop_price=standing.stop if trails else None),
     )
 
 
@@ -143,6 +144,7 @@ def completed_order(entry: Entry, standing: Standing, *, account: str) -> Comple
         trail_stop_price=standing.stop,
         trailing_percent=asked.trailing_percent,
         status=status,
+        waits=asked.waits,
         moving_stop_price=standing.stop,
         filled_quantity=standing.filled,
         completed_time=stamp(standing.ended_at or entry.placed_at),

@@ -32,6 +32,8 @@ _LIFETIMES: Final[Mapping[str, Lifetime]] = {
 _ACTIONS: Final[Mapping[str, bool]] = {"BUY": True, "SELL": False, "SSHORT": False}
 STOP_TYPES: Final = frozenset({"STP", "STP LMT", "STPLMT", "TRAIL"})
 """What waits for a trigger before it is a working order."""
+_CONDITIONAL: Final[Mapping[str, Kind]] = {"MKT": Kind.STOP, "LMT": Kind.STOP_LIMIT}
+"""What an order is at the exchange while it waits for another contract's price."""
 _REASONS: Final[Mapping[RefusalKind, str]] = {
     RefusalKind.BUYING_POWER: "YOUR ORDER IS NOT ACCEPTED. IN ORDER TO OBTAIN THE DESIRED POSITION YOUR EQUITY WITH "
     "LOAN VALUE MUST EXCEED THE INITIAL MARGIN",
@@ -67,8 +69,7 @@ def object_to(asked: PlaceOrder, listed: Listed, account: str) -> None:
         raise Objection(Problem(req_id=order_id, code=codes.UNSUPPORTED_ORDER_TYPE, text=text))
     if asked.tif not in _LIFETIMES:
         _invalid(order_id, f"Invalid time in force: {asked.tif!r}")
-    if asked.conditions or asked.algo_strategy or asked.combination or asked.hedge_type:
-        _invalid(order_id, "conditions, algorithms, combinations and hedges are not offered by the sandbox")
+    _object_to_extras(asked)
     if asked.total_quantity <= ZERO:
         raise Objection(Problem(req_id=order_id, code=codes.SIZE_ZERO, text="The order size cannot be zero."))
     if asked.total_quantity != asked.total_quantity.to_integral_value():
@@ -77,21 +78,35 @@ def object_to(asked: PlaceOrder, listed: Listed, account: str) -> None:
     _object_to_prices(asked, listed)
 
 
-def ticket_of(asked: PlaceOrder, listed: Listed, *, parent: int | None, group: str, done: Decimal = ZERO) -> Ticket:
+def ticket_of(
+    asked: PlaceOrder,
+    listed: Listed,
+    *,
+    parent: int | None,
+    group: str,
+    watched: Listed | None = None,
+    done: Decimal = ZERO,
+) -> Ticket:
     """Return the exchange's ticket; `done` is what is filled already where the order is modified.
 
+    `watched` is the contract of a price condition, with which the order is a stop that watches another symbol.
     Call it only for what `object_to` let pass.
     """
     assert listed.instrument is not None  # noqa: S101 - `object_to` refuses an index
     kind, own_lifetime = _KINDS[asked.order_type]
     trails = kind is Kind.TRAILING_STOP
+    condition = asked.waits.condition
+    if condition is not None:
+        kind = _CONDITIONAL[asked.order_type]
     return Ticket(
         instrument=listed.instrument,
         buys=_ACTIONS[asked.action],
         quantity=asked.total_quantity - done,
         kind=kind,
         limit=asked.limit_price if kind in {Kind.LIMIT, Kind.STOP_LIMIT} else None,
-        stop=asked.aux_price if kind in {Kind.STOP, Kind.STOP_LIMIT} else None,
+        stop=condition.price if condition else asked.aux_price if kind in {Kind.STOP, Kind.STOP_LIMIT} else None,
+        watches="" if watched is None else watched.key,
+        wakes_rising=None if condition is None else condition.is_more,
         trail=asked.aux_price if trails and not asked.trailing_percent else None,
         trail_percent=asked.trailing_percent or None if trails else None,
         lifetime=own_lifetime or _LIFETIMES[asked.tif],
@@ -106,6 +121,13 @@ def refusal(order_id: int, refused: Refused) -> Problem:
     """Return the exchange's objection in the vendor's words, with the exchange's own sentence behind them."""
     words = _REASONS.get(refused.kind, "")
     return codes.rejected(order_id, f"{words} [{refused.reason}]" if words else refused.reason)
+
+
+def _object_to_extras(asked: PlaceOrder) -> None:
+    if asked.algo_strategy or asked.combination or asked.hedge_type:
+        _invalid(asked.order_id, "algorithms, combinations and hedges are not offered by the sandbox")
+    if asked.waits.conditions and not (asked.waits.readable and asked.order_type in _CONDITIONAL):
+        _invalid(asked.order_id, "of conditions the sandbox offers one, on a price, for MKT and LMT orders")
 
 
 def _object_to_prices(asked: PlaceOrder, listed: Listed) -> None:

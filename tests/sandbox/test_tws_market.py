@@ -64,6 +64,42 @@ async def test_a_put_is_found_on_the_grid_bought_and_held(floor):
     assert held.avgCost == pytest.approx(trade.fills[0].execution.price * 100)
 
 
+async def test_a_put_is_protected_by_an_order_that_waits_for_the_shares_price(floor):
+    ib = await floor.connect()
+    contract, under = await put(ib, floor), await share(ib)
+    entry = ib.placeOrder(contract, ib_async.MarketOrder("BUY", 2))
+    await floor.until(entry.isDone)
+    rising, falling = floor.price("1.002"), floor.price("0.5")
+    trades = []
+    for price, is_more in ((rising, True), (falling, False)):
+        stop = ib_async.MarketOrder("SELL", 1)
+        stop.conditions = [ib_async.PriceCondition(isMore=is_more, price=price, conId=under.conId, exch="SMART")]
+        trades.append(ib.placeOrder(contract, stop))
+    await floor.hears(lambda: [trade.orderStatus.status for trade in trades] == ["PreSubmitted"] * 2)
+    await floor.until(trades[0].isDone, span=5)
+    assert floor.price() >= rising * 0.999
+    assert trades[0].filled() == 1
+    again = await floor.connect(8)
+    [seen] = await again.reqAllOpenOrdersAsync()
+    [condition] = seen.order.conditions
+    assert (condition.price, condition.conId, condition.isMore) == (falling, under.conId, False)
+
+
+async def test_conditions_that_are_not_offered_are_refused(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    at_noon: list[ib_async.OrderCondition] = [ib_async.TimeCondition()]
+    for conditions in (at_noon, [ib_async.PriceCondition(conId=contract.conId)] * 2):
+        order = ib_async.MarketOrder("BUY", 1)
+        order.conditions = list(conditions)
+        ib.placeOrder(contract, order)
+    astray = ib_async.MarketOrder("BUY", 1)
+    astray.conditions = [ib_async.PriceCondition(conId=1, price=5)]
+    ib.placeOrder(contract, astray)
+    await floor.hears(lambda: len(ib.told(321)) == 2 and ib.told(200))
+    assert floor.truth().orders == ()
+
+
 async def test_a_vague_option_is_many_and_cannot_be_ordered(floor):
     ib = await floor.connect()
     found = await ib.reqContractDetailsAsync(ib_async.Option(SYMBOL, exchange="SMART"))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tbot_bot.sandbox import tws_orders, tws_replies
-from tbot_bot.sandbox.tws_contracts import ContractAsked
+from tbot_bot.sandbox.tws_contracts import ContractAsked, PriceCondition, Waits
 from tbot_bot.sandbox.tws_fields import Message, attributes_of, read_number
 from tbot_bot.sandbox.tws_frames import (
     FRAME_BYTES_MAX,
@@ -59,7 +59,10 @@ def records(draw, kind):
     drawn: dict[str, object] = {}
     for attribute in attributes_of(kind):
         if attribute.present is None or attribute.present(drawn):
-            drawn[attribute.name] = 0 if attribute.name == "conditions" else draw(values(hints[attribute.name]))
+            few = {"conditions": st.integers(0, 1), "kind": st.just(1)} if kind in {Waits, PriceCondition} else {}
+            drawn[attribute.name] = draw(
+                few[attribute.name] if attribute.name in few else values(hints[attribute.name])
+            )
     return kind(**drawn)
 
 
