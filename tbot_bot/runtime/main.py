@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from tbot_bot import __version__
 from tbot_bot.broker.books_only import books_only_notice
-from tbot_bot.broker.broker_sim import VenueStore
+from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
 from tbot_bot.config.error_handler import ConfigError, TbotError
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
 from tbot_bot.config.named_files import blocked_symbols
@@ -25,6 +25,7 @@ from tbot_bot.config.settings import Settings, load_settings, settings_lines, ta
 from tbot_bot.core.commands import RaiseAlert
 from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import Duration
+from tbot_bot.core.market_day import MarketDay
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.started import ProcessStarted
@@ -189,12 +190,10 @@ class Runner:
             complain=lambda problem: self._log.error("status_not_written", error=problem),
             links=links,
         )
-        for notice in filter(None, map(books_only_notice, bot.enabled_brokers)):
-            self._log.warning("broker_sends_nothing", notice=notice)
         place = Workplace(
             records=self._records,
             journal=self._journal,
-            brokers=simulated_brokers(bot, day, self._store),
+            brokers=self._brokers(day),
             observers=(files, status, data),
             log=self._log,
             wall_clock=wall_now,
@@ -299,6 +298,12 @@ class Runner:
 
         projecting.add_done_callback(done)
         return projecting
+
+    def _brokers(self, day: MarketDay) -> Mapping[str, SimulatedBroker]:
+        """Return the venues of the session, and say which brokers would never be sent an order."""
+        for notice in filter(None, map(books_only_notice, self._settings.bot.enabled_brokers)):
+            self._log.warning("broker_sends_nothing", notice=notice)
+        return simulated_brokers(self._settings.bot, day, self._store)
 
     def _new_spec(self, bar_span: Duration) -> SessionSpec:
         settings, session = self._settings, self._request.session
