@@ -48,6 +48,7 @@ from tbot_bot.runtime.guard_signs import (
     silent_by_the_clock,
 )
 from tbot_bot.runtime.heartbeat import read_beat
+from tbot_bot.runtime.kill_switch import engage, engagement
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock, holder
 from tbot_bot.runtime.runner_arguments import RunnerArguments
 from tbot_bot.runtime.supervisor_state import DayInHand, saved
@@ -187,6 +188,10 @@ class Guard:
             trouble = "; ".join(sight.problems)
             self._say_once(trouble or "the bot is silent, and nothing of ours is open")
             return FAILED if trouble else DONE
+        killed = engagement(self._home, self._control)
+        if killed is not None and killed.keep_positions and not any(book.entries for book in sight.books):
+            self._say_once(f"the positions are kept under their stops, {killed.words}")
+            return DONE
         return await self._act(sight, tries=1 if mine is None else mine.tries + (mine.state == "left"))
 
     def _say_once(self, text: str) -> None:
@@ -234,7 +239,9 @@ class Guard:
         self._tell(f"acting ({policy}): {why}")
         deed = Deed(runner=sight.signs.runner, state="acting", policy=policy, at=iso(wall_now()), why=why, tries=tries)
         self._attempt(f"control/{GUARD_FILE}", lambda: deed.save(self._control))
-        self._attempt("the kill latch", lambda: self._folder.latch(by="guard", why=why))  # first: nothing trades again
+        _, problems = engage(self._home, self._control, by="guard", why=why, source="guard")  # nothing trades again
+        for problem in problems:
+            self._tell(problem)
         if sight.signs.supervisor:  # it hangs; should it wake, it must not begin again
             self._attempt("the kill flag", lambda: self._folder.write(Flag.KILL, by="guard", why=why))
         left: Sequence[str]

@@ -24,6 +24,7 @@ from tbot_bot.core.instruments import equity
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import OrderRequest, OrderType, Side
 from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.engaged import KillSwitchEngaged
 from tbot_bot.journal.store import open_reader
 from tbot_bot.journal.verify import verify
 from tbot_bot.reporting.noted import DeadManReport, Noted
@@ -32,6 +33,7 @@ from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.guard import Guard, GuardRules
 from tbot_bot.runtime.guard_signs import GUARD_FILE, LOOK_SECONDS_MAX, LifeSigns, Silence, last_deed
 from tbot_bot.runtime.heartbeat import Heart
+from tbot_bot.runtime.kill_switch import engage
 from tbot_bot.runtime.locks import RUNNER_LOCK, SUPERVISOR_LOCK, Lock
 from tbot_bot.runtime.supervisor_state import save, saved
 from tests.runtime.test_dead_man import Bot
@@ -284,9 +286,24 @@ def test_nothing_of_ours_is_nothing_to_do(ruin):
     ruin.beat()  # another runner lived since
     ruin.plant("somebody-else-1", "CCC")
     orders = ruin.orders()
+    time.sleep(3 * RULES.timeout_seconds)  # and has been silent since
     assert ruin.once() == 0
     assert ruin.orders() == orders
     assert "nothing of ours is open" in ruin.told[-1]
+
+
+def test_positions_that_a_person_keeps_after_a_kill_are_left_under_their_stops(ruin):
+    engage(ruin.home, ruin.control, by="anna", why="prices look wrong", source="cli", keep_positions=True)
+    before = (ruin.held(), ruin.resting())
+    assert ruin.once() == 0
+    assert (ruin.held(), ruin.resting()) == before
+    assert "positions are kept under their stops, by anna: prices look wrong" in ruin.told[-1]
+
+
+def test_its_latch_is_in_the_journal_too(ruin):
+    ruin.once()
+    (row,) = ruin.journaled(KillSwitchEngaged, Kind.CONTROL)
+    assert (row.by, row.source, row.keep_positions) == ("guard", "guard", False)
 
 
 def test_only_one_guard_works_here(ruin):
