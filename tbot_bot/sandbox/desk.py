@@ -231,7 +231,8 @@ class Desk:
         """Let `order` work; where the venue objects, refuse it or reject it with news."""
         try:
             venue_orders.refuse_malformed(order.ticket, self._venue)
-            self._refuse_unaffordable(order.ticket)
+            if self._waits(order) or order.ticket.kind is Kind.MARKET:
+                self._refuse_unaffordable(order.ticket)  # the venue judges the others, and knows their prices
             if self._waits(order):
                 order = moved(order, self._market.price(watched_share(order.ticket.instrument), self.now))
                 self._waiting[order.number] = None

@@ -34,6 +34,7 @@ class TickBars(Mapping[str, Bar]):
     def __init__(self, market: "SandboxMarket", start: Instant) -> None:
         """Look at `market` between `start` and one tick later."""
         self._market, self._start = market, start
+        self._found: dict[str, Bar | None] = {}
 
     def __getitem__(self, symbol: str) -> Bar:
         """Return the symbol's tick.
@@ -41,7 +42,16 @@ class TickBars(Mapping[str, Bar]):
         Raises:
             KeyError: it does not trade in this tick.
         """
-        return self._market.ticks(symbol, self._start)[self._start]
+        found = self.get(symbol)
+        if found is None:
+            raise KeyError(symbol)
+        return found
+
+    def get(self, symbol: str, default: Bar | None = None) -> Bar | None:  # type: ignore[override]
+        """Return the symbol's tick; venues ask for the same ones again and again."""
+        if symbol not in self._found:
+            self._found[symbol] = self._market.ticks(symbol, self._start).get(self._start)
+        return self._found[symbol] or default
 
     def __iter__(self) -> Iterator[str]:
         """Yield the symbols that trade in this tick."""

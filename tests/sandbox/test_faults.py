@@ -1,8 +1,10 @@
 """Plans of faults: what strikes, when, and what a file may say."""
 
 import json
+import re
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -146,3 +148,10 @@ def test_a_plan_reads_back_as_it_was_written(tmp_path):
     rules, seed = read_plan(tmp_path / "plan.json")
     assert plan_plain(rules, seed) == json.loads(text)
     assert parse_plan(json.dumps(plan_plain(rules, seed)), where="x") == (rules, seed)
+
+
+def test_the_document_has_each_kind_of_fault_and_no_other():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [kind.value for kind in FaultKind]
+    example = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(parse_plan(example[0], where="docs/sandbox.md")[0]) == 3
