@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Final
 
 from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.capabilities import CAPABILITIES
+from tbot_bot.broker.ibkr_access import ibkr_endpoint
 from tbot_bot.broker.ibkr_account import SUMMARY_TAGS, account_of, positions_of
 from tbot_bot.broker.ibkr_book import Kept
 from tbot_bot.broker.ibkr_link import Endpoint, GatewayLink
 from tbot_bot.broker.ibkr_lookup import ContractDesk
 from tbot_bot.broker.ibkr_market import IbkrMarket
 from tbot_bot.broker.ibkr_orders import OrderDesk
-from tbot_bot.broker.ibkr_wire import order_of
-from tbot_bot.config.choices import BrokerMode
-from tbot_bot.config.error_handler import ConfigError, ConfigProblem, LogicError
+from tbot_bot.broker.ibkr_wire import Standing, order_of
+from tbot_bot.config.error_handler import LogicError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
 from tbot_bot.core.events import CancelRejected, OrderCancelled, OrderEvent, OrderRejected, OrderReplaced
 from tbot_bot.core.instants import SECOND, Instant, instant, later
-from tbot_bot.core.orders import Account, BrokerOrder, Fill, OrderRequest, OrderType, Position
+from tbot_bot.core.money import ZERO
+from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, OrderType, Position, Side
 
 if TYPE_CHECKING:
     from ib_async import IB, AccountValue
@@ -36,11 +37,6 @@ if TYPE_CHECKING:
 NAME: Final = "ibkr"
 SETTLE_SECONDS: Final = 2.0
 """How long an order may take from our socket to the gateway's lists."""
-CONDITIONAL_STOPS: Final = False
-"""Whether orders that wait for another contract's price are offered. `order_of` writes them (PriceCondition), but the
-sandbox rests none, so that nobody has seen one work: until then no put is bought here."""
-DEADLINE_SECONDS_MAX: Final = 10.0
-"""A gateway on this machine that needs longer for one answer is not well, however patient `API_TIMEOUT` is."""
 _NUMBERS_TRIED: Final = 3
 """Order numbers tried where the gateway says that one was used."""
 _HALF_SECOND: Final = SECOND // 2
@@ -67,7 +63,7 @@ class IbkrBroker:
         if live and authorization is None:
             raise LogicError("a live client was asked for without authorization", where="broker ibkr")
         self.name = NAME
-        self.capabilities = replace(CAPABILITIES[NAME], live=live, conditional_stops=CONDITIONAL_STOPS)
+        self.capabilities = replace(CAPABILITIES[NAME], live=live)
         self._desk = OrderDesk(NAME, endpoint.account, endpoint.client_id, now)
         self.link = GatewayLink(endpoint, self._desk)
         self._desk.link = self.link
@@ -77,6 +73,8 @@ class IbkrBroker:
         self._endpoint, self._now, self._settle_seconds = endpoint, now, settle_seconds
         self._lookup = asyncio.Lock()
         self._sent_at: dict[str, float] = {}
+        self._room_made: dict[str, str] = {}
+        """Orders that were cancelled to make room, by the order that was to take their place."""
 
     # --- connection and account --------------------------------------------------------------------------------------
 
@@ -139,13 +137,30 @@ class IbkrBroker:
         """Send `order`, and wait until the gateway says what became of it; both outcomes are events.
 
         Raises:
-            BrokerRefused: its id was sent before, or IB knows no such contract.
+            BrokerRefused: its id was sent before, IB knows no such contract, or it would sell more than is held.
             BrokerUnavailable: no word of it in time: look it up.
         """
-        if order.client_order_id in self._desk.book.orders:
-            raise BrokerRefused(f"{order.client_order_id} was sent before: look it up")
+        self._refuse_known(order.client_order_id)
+        await self._refuse_beyond_position(order)
         await self._send(order)
         await self._await_answer(order.client_order_id)
+
+    def _refuse_known(self, name: str) -> None:
+        if name in self._desk.book.orders:
+            raise BrokerRefused(f"the client order id must be unique: {name} was sent before, look it up")
+
+    async def _refuse_beyond_position(self, order: OrderRequest) -> None:
+        """Refuse a sale, or a cover, of more than is held: IB would open a position the other way round.
+
+        The larger of what IB lists and what our executions add up to counts: either may lag behind the other.
+        """
+        if order.side not in {Side.SELL, Side.BUY_TO_COVER}:
+            return
+        symbol, sign = order.instrument.symbol, -1 if order.side is Side.BUY_TO_COVER else 1
+        listed = sum((one.quantity for one in await self.positions() if one.instrument.symbol == symbol), ZERO)
+        held = max(sign * listed, sign * self._desk.book.net_quantity(symbol))
+        if order.quantity > held:
+            raise BrokerRefused(f"{order.client_order_id}: {order.quantity} to {order.side}, {max(held, ZERO)} held")
 
     async def _send(self, order: OrderRequest) -> None:
         contract = await self.contracts.of(order.instrument)
@@ -153,8 +168,7 @@ class IbkrBroker:
         if order.order_type is OrderType.STOP and order.stop and order.stop.symbol != order.instrument.symbol:
             watched = (await self.contracts.of_stock(order.stop.symbol)).conId
         ib, name = self.link.ib, order.client_order_id
-        if name in self._desk.book.orders:
-            raise BrokerRefused(f"{name} was sent before: look it up")
+        self._refuse_known(name)
         try:
             wanted = order_of(order, account=self._endpoint.account, condition_con_id=watched)
             wanted.orderId = ib.client.getReqId()
@@ -173,7 +187,7 @@ class IbkrBroker:
 
         for _ in range(_NUMBERS_TRIED):
             kept = desk.book.orders[name]
-            if not await desk.until(answered, self._endpoint.deadline_seconds):
+            if not await self._learned(answered):
                 raise BrokerUnavailable(f"{name}: no word from IB Gateway in {self._endpoint.deadline_seconds:g} s")
             if not desk.id_was_taken(name):
                 return kept
@@ -181,74 +195,104 @@ class IbkrBroker:
             await self._send(kept.request)
         raise BrokerUnavailable(f"{name}: the gateway says of every order number that it was used")
 
+    async def _learned(self, holds: Callable[[], bool]) -> bool:
+        """Return whether `holds` came true in time; what is not told after a while is looked for in the lists."""
+        seconds = self._endpoint.deadline_seconds
+        if await self._desk.until(holds, seconds / 4):
+            return True
+        await self._desk.refresh()
+        return await self._desk.until(holds, seconds * 3 / 4)
+
     async def cancel(self, client_order_id: str) -> None:
-        """Ask for a cancel; the confirmation, or a fill that beat it, is an event.
+        """Cancel the order, and wait for the gateway's first word; every outcome is an event.
+
+        An order that another client id placed can only be cancelled there; that is refused, too.
 
         Raises:
-            BrokerRefused: nobody knows the order, or another client id placed it, which alone may cancel it.
             BrokerUnavailable: no answer.
         """
-        kept = await self._kept(client_order_id)
-        if kept.over:
-            reason = f"{client_order_id} is {kept.standing} already"
-            self._desk.tell([CancelRejected(at=self._now(), client_order_id=client_order_id, reason=reason)])
+        kept, problem = await self._cancellable(client_order_id)
+        if problem or kept is None:
+            self._desk.tell([CancelRejected(at=self._now(), client_order_id=client_order_id, reason=problem)])
             return
         kept.followed = True
-        self._desk.send_cancel(client_order_id, kept)
+        await self._cancel(client_order_id, kept, lambda: kept.over or kept.standing is Standing.CANCEL_PENDING)
 
-    async def _kept(self, name: str) -> Kept:
+    async def _cancellable(self, name: str) -> tuple[Kept | None, str]:
+        """Return the order and why it cannot be cancelled; "" where it can."""
         if name not in self._desk.book.orders:
             await self._desk.refresh()
         kept = self._desk.book.orders.get(name)
         if kept is None:
-            raise BrokerRefused(f"IB has no order {name}")
-        if not kept.over and (kept.client_id != self._endpoint.client_id or kept.order_id <= 0):
-            raise BrokerRefused(f"{name} was placed under client id {kept.client_id}: cancel it there, or by hand")
-        return kept
+            return None, f"IB has no order {name}"
+        if kept.over:
+            return kept, f"{name} is {kept.standing} already"
+        if kept.client_id != self._endpoint.client_id or kept.order_id <= 0:
+            return kept, f"{name} was placed under client id {kept.client_id}: cancel it there, or by hand"
+        return kept, ""
+
+    async def _cancel(self, name: str, kept: Kept, holds: Callable[[], bool]) -> None:
+        self._desk.send_cancel(name, kept)
+        if not await self._learned(lambda: holds() or kept.cancel_refused):
+            raise BrokerUnavailable(f"{name}: no word of its cancel from IB Gateway")
 
     async def replace(self, order: OrderRequest) -> None:
         """Cancel `order.replaces`, and send `order` once it is gone, unless something of it was executed meanwhile.
 
+        Where the new order's answer was lost and it is not there, the same may be asked again.
+
         Raises:
-            BrokerRefused: the new id was sent before, or nobody knows the old order.
+            BrokerRefused: the new id was sent before, or IB knows no such contract.
             BrokerUnavailable: the outcome of either is unknown.
         """
-        desk, name, old_name = self._desk, order.client_order_id, order.replaces or ""
-        if name in desk.book.orders:
-            raise BrokerRefused(f"{name} was sent before: look it up")
+        desk, old_name = self._desk, order.replaces or ""
+        self._refuse_known(order.client_order_id)
         await self.contracts.of(order.instrument)
-        old = await self._kept(old_name)
-        filled = desk.book.filled_quantity(old_name)
-        if old.over:
-            self._not_replaced(order, f"{old_name} is {old.standing} already")
-            return
-        old.quiet, old.followed = True, True
-        try:
-            desk.send_cancel(old_name, old)
-            if not await desk.until(lambda: old.over, self._endpoint.deadline_seconds):
-                raise BrokerUnavailable(f"{old_name}: no word of its cancel from IB Gateway")
-        finally:
-            old.quiet = False
-        gone = OrderCancelled(at=self._now(), client_order_id=old_name, reason=f"to make room for {name}")
-        if desk.book.filled_quantity(old_name) != filled or old.standing is not old.standing.CANCELLED:
-            if old.standing is old.standing.CANCELLED:
-                desk.tell([gone])
-            self._not_replaced(order, f"{old_name} was executed, at least in part, before it was gone")
-            return
-        await self._succeed(order, gone)
+        if self._room_made.get(order.client_order_id) != old_name:
+            old, problem = await self._cancellable(old_name)
+            if problem or old is None:
+                self._not_replaced(order, problem)
+                return
+            filled = desk.book.filled_quantity(old_name)
+            old.quiet, old.followed = True, True
+            try:
+                await self._cancel(old_name, old, lambda: old.over)
+            finally:
+                old.quiet = False
+            if old.standing is not Standing.CANCELLED or desk.book.filled_quantity(old_name) != filled:
+                if old.standing is Standing.CANCELLED:
+                    desk.tell([self._gone(order)])
+                self._not_replaced(order, f"{old_name} was executed, or its cancel refused, before it was gone")
+                return
+            self._room_made[order.client_order_id] = old_name
+        await self._succeed(order)
 
-    async def _succeed(self, order: OrderRequest, gone: OrderCancelled) -> None:
+    async def _succeed(self, order: OrderRequest) -> None:
         try:
             await self._send(order)
             kept = await self._await_answer(order.client_order_id)
-        except (BrokerRefused, BrokerUnavailable):
-            self._desk.tell([gone])
+        except BrokerRefused:
+            self._desk.tell([self._gone(order)])
             raise
-        if kept.refusal:
-            self._desk.tell([gone])
+        self._settle_room(order.client_order_id, there=not kept.refusal)
+
+    def _settle_room(self, name: str, *, there: bool) -> None:
+        """Tell what became of the order that made room for `name`, once it is known whether `name` took its place."""
+        old = self._room_made.get(name)
+        if old is None:
             return
-        replaced = OrderReplaced(at=self._now(), client_order_id=gone.client_order_id, by=order.client_order_id)
-        self._desk.tell([replaced])
+        at = self._now()
+        if there:
+            del self._room_made[name]
+            self._desk.tell([OrderReplaced(at=at, client_order_id=old, by=name)])
+        else:
+            self._desk.tell(
+                [OrderCancelled(at=at, client_order_id=old, reason=f"made room for {name}, which is not there")]
+            )
+
+    def _gone(self, order: OrderRequest) -> OrderCancelled:
+        reason = f"to make room for {order.client_order_id}"
+        return OrderCancelled(at=self._now(), client_order_id=order.replaces or "", reason=reason)
 
     def _not_replaced(self, order: OrderRequest, reason: str) -> None:
         """Tell that the old order is as it is, and that the new one never left."""
@@ -285,6 +329,9 @@ class IbkrBroker:
                 found = await self._look(client_order_id)
             if found is None:
                 self._desk.book.forget(client_order_id)
+            self._settle_room(
+                client_order_id, there=found is not None and found.status is not BrokerOrderStatus.REJECTED
+            )
             return found
 
     async def _look(self, name: str) -> BrokerOrder | None:
@@ -303,7 +350,7 @@ class IbkrBroker:
         if self._unsettled_seconds(name) > 0:
             return None  # looked for once more
         kept.note = kept.note or "the gateway lists it no longer"
-        kept.standing = kept.standing.CANCELLED
+        kept.standing = Standing.CANCELLED
         return self._desk.book.order(name)
 
     def _unsettled_seconds(self, name: str) -> float:
@@ -343,25 +390,10 @@ def ibkr_broker(
     `client_id` stands in for the settings' own where a second process looks at the same account.
 
     Raises:
-        ConfigError: no account number, or a paper number for live trading, or the other way round.
+        ConfigError: the account number is missing, or of the other kind.
         LogicError: a live account without `authorization`.
     """
-    bot, env = settings.bot, settings.env
-    mode = BrokerMode.PAPER if bot.test_mode else bot.ibkr_mode
-    live = mode is BrokerMode.LIVE
-    account = env.ibkr_account(mode).get_secret_value()
-    variable = f"IBKR_{mode.name}_ACCOUNT_NUMBER"
-    if not account or account.upper().startswith("D") is live:  # paper accounts begin with D
-        kind = "a live account, whose number does not begin with D" if live else "a paper account, beginning with D"
-        mend = "the gateway shows it in its title bar"
-        raise ConfigError([ConfigProblem(file=".env", variable=variable, expected=f"the number of {kind}", mend=mend)])
-    endpoint = Endpoint(
-        host=env.ibkr_host,
-        port=env.ibkr_live_port if live else env.ibkr_paper_port,
-        client_id=env.ibkr_client_id if client_id is None else client_id,
-        account=account,
-        deadline_seconds=min(bot.api_timeout / SECOND, DEADLINE_SECONDS_MAX),
-    )
+    endpoint, live = ibkr_endpoint(settings, client_id)
     return IbkrBroker(endpoint, now=now, authorization=authorization, live=live)
 
 

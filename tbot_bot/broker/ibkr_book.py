@@ -59,6 +59,8 @@ class Kept:
     """The last message about it."""
     refused_since: float | None = None
     """Since when it is known to be refused while the reason, which comes as a message of its own, is not."""
+    cancel_refused: bool = False
+    """The last cancel was answered, by a refusal."""
     quiet: bool = False
     """Its end is told by whoever is replacing it."""
 
@@ -168,6 +170,7 @@ class Book:
                 kept.note = note
                 return list(self._stands(name, kept, Standing.CANCELLED))
             case Meaning.CANCEL_REFUSED:
+                kept.cancel_refused = True
                 refused = CancelRejected(at=at, client_order_id=name, reason=note)
                 return [refused] if kept.over else [refused, AnswerLost(at=at, client_order_id=name, reason=note)]
             case Meaning.REFUSED if kept.refused_since is not None:
@@ -278,6 +281,11 @@ class Book:
     def filled_quantity(self, name: str) -> Decimal:
         """Return how much of an order has been executed."""
         return sum((each.quantity for each in self._executions(name)), ZERO)
+
+    def net_quantity(self, symbol: str) -> Decimal:
+        """Return what our executions of the day add up to, signed."""
+        ours = (known.executed for known in self.prints.values() if known.executed.instrument.symbol == symbol)
+        return sum((each.quantity if each.buys else -each.quantity for each in ours), ZERO)
 
     def order(self, name: str) -> BrokerOrder | None:
         """Return an order of ours; what only its executions speak of is over, and as large as they are."""

@@ -83,7 +83,7 @@ class GatewayLink:
         self._connecting = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = True
         logging.getLogger("ib_async").setLevel(logging.CRITICAL)  # it writes account numbers; we tell what matters
 
     # --- what is asked of it -----------------------------------------------------------------------------------------
@@ -140,7 +140,8 @@ class GatewayLink:
         Raises:
             BrokerUnavailable: none came in time, or the gateway answered with an error.
         """
-        return await self._in_time(what, request(ib or self.ib), seconds or self.endpoint.deadline_seconds)
+        line = ib or await self._ready()
+        return await self._in_time(what, request(line), seconds or self.endpoint.deadline_seconds)
 
     async def ask_alone(self, what: str, request: "Callable[[IB], Awaitable[T]]", *, ib: "IB | None" = None) -> T:
         """Return the answer to a request without a number: one at a time, finished even if the caller gives up.
@@ -153,9 +154,18 @@ class GatewayLink:
         task = asyncio.ensure_future(self._ask_alone(what, request, ib))
         return await asyncio.shield(task)
 
+    async def _ready(self) -> "IB":
+        """Return the connection; a question need not wait for the next attempt where there is none.
+
+        Only questions do that: an order waits until somebody has seen that the line was down.
+        """
+        if self._ib is None and not self._closed:
+            await self._connect()
+        return self.ib
+
     async def _ask_alone(self, what: str, request: "Callable[[IB], Awaitable[T]]", ib: "IB | None") -> T:
+        line = ib or await self._ready()  # before our turn: connecting asks alone, too
         async with self._turn:
-            line = ib or self.ib
             try:
                 return await self._in_time(what, request(line), self.endpoint.deadline_seconds)
             except BrokerUnavailable as problem:

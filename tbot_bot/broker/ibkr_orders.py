@@ -49,6 +49,8 @@ class OrderDesk:
         self._timer: asyncio.TimerHandle | None = None
         self._unreadable: dict[str, UnknownMessage] = {}
         self._taken: set[str] = set()
+        self._guessing = False
+        """While the library notes that a cancel is pending, which the gateway has not said."""
         self.data_listener: DataListener | None = None
         """Who subscribes to market data over the same line."""
 
@@ -104,7 +106,7 @@ class OrderDesk:
 
     def order_changed(self, trade: "Trade") -> None:
         """Take in a status that the gateway sent; a guess of the library is passed over."""
-        if trade.log and trade.log[-1].errorCode:
+        if self._guessing or (trade.log and trade.log[-1].errorCode):
             return
         self.tell(self._seen(trade))
 
@@ -225,10 +227,13 @@ class OrderDesk:
         """
         from ib_async import Order
 
+        kept.cancel_refused, self._guessing = False, True
         try:
             self.link.ib.cancelOrder(Order(orderId=kept.order_id, clientId=kept.client_id, permId=kept.perm_id))
         except ConnectionError as error:
             raise BrokerUnavailable(f"cancel of {name}: {error}") from None
+        finally:
+            self._guessing = False
 
     def id_was_taken(self, name: str) -> bool:
         """Return, once, whether the gateway refused the number under which `name` was sent."""

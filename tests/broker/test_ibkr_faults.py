@@ -63,8 +63,9 @@ async def test_what_happened_while_the_line_was_cut_is_told_after_it():
         pit.step(5)  # filled while nobody listens
         await pit.hears(lambda: not broker.link.is_up)
         with pytest.raises(BrokerUnavailable, match="hung up"):
-            await broker.account()
-        await pit.hears(lambda: broker.link.is_up)
+            await broker.submit(order(STOP, limit=pit.price("0.9")))  # an order waits until the line has been seen to
+        assert (await broker.account()).equity < 100_000  # a question asks for a new connection at once
+        assert pit.placed() == [ENTRY]
         [fill] = fills(await pit.events(broker, fills))
         assert (fill.client_order_id, fill.quantity) == (ENTRY, TEN)
 

@@ -7,11 +7,13 @@ import pytest
 
 from tests.broker.contract.alpaca_floor import AlpacaFloor
 from tests.broker.contract.floor import Floor, Trader
+from tests.broker.contract.ibkr_floor import IbkrFloor
 from tests.broker.contract.sim_floor import SimFloor
 
 FLOORS: dict[str, Callable[[Path], Floor]] = {
     "sim": SimFloor,
     "alpaca": lambda _: AlpacaFloor(),
+    "ibkr": lambda _: IbkrFloor(),
 }
 
 
