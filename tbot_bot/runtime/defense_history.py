@@ -16,7 +16,9 @@ from tbot_bot.core.codec import CodecError, loads
 from tbot_bot.core.commands import EngageKillSwitch, Output, TradeRecord
 from tbot_bot.core.events import AccountsRead
 from tbot_bot.core.identity import SessionId, StrategyName
+from tbot_bot.core.instants import Instant
 from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.engaged import KillSwitchEngaged
 from tbot_bot.journal.released import KillSwitchReleased
 from tbot_bot.journal.session_log import decided_in
 from tbot_bot.journal.store import JournalReader, Row
@@ -39,6 +41,7 @@ _TELLING: Final = tuple(f'"{kind.__name__}"' for kind in (TradeRecord, EngageKil
 """In a payload that is worth reading: most rows hold neither."""
 _DEAD_MAN: Final = f'"{DeadManReport.__name__}"'
 _READING: Final = f'{{"_":"{AccountsRead.__name__}"'
+_ENGAGED: Final = f'{{"_":"{KillSwitchEngaged.__name__}"'
 _RELEASED: Final = f'{{"_":"{KillSwitchReleased.__name__}"'
 _INPUTS_MAX: Final = 64
 """Inputs of a session among which its reading must be: it is the first, unless somebody had a request before."""
@@ -212,20 +215,25 @@ def _kills(
 ) -> Iterator[KillEngaged]:
     """Yield each engagement once, however many sessions of a day say it.
 
-    A session says it on its day. Of what was engaged outside a session only the release tells, which every
-    engagement needs before anything trades again; that counts on the day of the release.
+    A session says it on its day. What was engaged outside a session counts on its own day, in New York, or on the day
+    of its release where the journal knows only of that.
     """
-    releases = [
-        (row.seq, found.at)
-        for row in journal.rows(session="", kind=Kind.CONTROL)
-        if row.payload.startswith(_RELEASED) and isinstance(found := loads(row.payload), KillSwitchReleased)
-    ]
+    releases: list[tuple[int, Instant]] = []
+    outside: dict[int, tuple[int, Instant]] = {}
+    for line in journal.rows(session="", kind=Kind.CONTROL):
+        if not line.payload.startswith((_RELEASED, _ENGAGED)):
+            continue
+        found = loads(line.payload)
+        if isinstance(found, KillSwitchReleased):
+            releases.append((line.seq, found.at))
+        elif isinstance(found, KillSwitchEngaged):
+            outside.setdefault(len(releases), (line.seq, found.at))
     said = {(sum(seq < row for seq, _ in releases), session.day): (session, row) for session, row in engaged}
     for session, row in said.values():
         if str(session) in counted:
             yield KillEngaged(row=row, day=session.day)
     spoken = {number for number, _ in said}
-    for number, (seq, at) in enumerate(releases):
+    for number, (seq, at) in {**dict(enumerate(releases)), **outside}.items():
         if number not in spoken:
             yield KillEngaged(row=seq, day=exchange_time(at).date())
 

@@ -125,6 +125,19 @@ def test_each_engagement_of_the_kill_switch_counts_once_whoever_tells_of_it(told
     assert now.holding[0].value == 3
 
 
+@pytest.mark.parametrize(
+    ("engaged", "active"), [(TODAY - timedelta(days=60), False), (TODAY - timedelta(days=2), True)]
+)
+def test_a_kill_outside_a_session_counts_on_its_own_day_not_on_that_of_its_release(told, engaged, active):
+    for days in (6, 5):
+        told.session(TODAY - timedelta(days=days), kill=True)
+        told.release(TODAY - timedelta(days=days))
+    told.engage(TODAY - timedelta(days=days_ago))
+    told.release(TODAY - timedelta(days=1))
+
+    assert judged(told).active is active
+
+
 def test_a_float_is_followed_over_days_with_transfers_and_results(tmp_path):
     env = "".join(f"ALPACA_PAPER_{name}=changeme\n" for name in ("API_KEY", "SECRET_KEY"))
     (tmp_path / ".env").write_text(env, encoding="ascii")

@@ -9,6 +9,7 @@ from tbot_bot.core.events import AccountsRead
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.orders import Account, Direction
 from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.engaged import KillSwitchEngaged
 from tbot_bot.journal.released import KillSwitchReleased
 from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.noted import DeadManReport
@@ -65,6 +66,11 @@ class Told:
         trades = tuple(record(session, 500 + number, result) for number, result in enumerate(results))
         at = moment(session.day)
         self.append(DeadManReport(at=at, why="gone", cancelled=(), trades=trades, left=()), Kind.ERROR, at, session)
+
+    def engage(self, day):
+        """Let a person pull the kill switch outside a session."""
+        at = moment(day, 30)
+        self.append(KillSwitchEngaged(at=at, by="a person", why="prices look wrong", source="cli"), Kind.CONTROL, at)
 
     def release(self, day):
         """Let a person resume after a kill."""
