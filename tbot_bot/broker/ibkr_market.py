@@ -136,7 +136,7 @@ class IbkrMarket:
     async def _quoted(self, contracts: "Sequence[Contract]") -> tuple[PutQuote, ...]:
         """Return the puts that have a bid and an ask; subscribes for a moment, for a snapshot has no delta."""
         ib = self._link.ib
-        tickers = [ib.reqMktData(contract, "") for contract in contracts]
+        tickers = [_fresh(ib, contract, "") for contract in contracts]
         try:
             await self._until(ib, lambda: all(_two_sided(one) for one in tickers), READ_SECONDS)
             await self._until(ib, lambda: all(one.modelGreeks is not None for one in tickers), DELTA_SECONDS)
@@ -204,6 +204,7 @@ class IbkrMarket:
             BrokerProblem: no answer, or the gateway does not know the index.
         """
         contract = await self._contracts.qualified(f"index {VIX_SYMBOL}", vix_contract())
+        _forget_ticker(self._link.ib, contract)
         [ticker] = await self._link.ask("VIX", lambda ib: ib.reqTickersAsync(contract))
         last, close = known_number(ticker.last), known_number(ticker.close)
         if last is not None and last > ZERO:
@@ -256,7 +257,7 @@ class IbkrMarket:
         ib = self._link.ib
         held = self._tickers.get(symbol)
         if held is None or held[0] is not ib:
-            ticker = ib.reqMktData(contract, AUCTION_AND_BORROW)
+            ticker = _fresh(ib, contract, AUCTION_AND_BORROW)
             held = self._tickers[symbol] = (ib, ticker)
             await self._until(ib, lambda: ready(ticker) or bool(self.why_missing(symbol)), READ_SECONDS)
         return held[1]
@@ -297,6 +298,16 @@ def _all_puts(symbol: str, expiry: str) -> "Contract":
     from ib_async import Option
 
     return Option(symbol, expiry, 0.0, "P", SMART, currency=CURRENCY)
+
+
+def _fresh(ib: "IB", contract: "Contract", ticks: str) -> "Ticker":
+    """Subscribe with an empty ticker: the library would hand out the old one of the same contract, old prices and all."""
+    _forget_ticker(ib, contract)
+    return ib.reqMktData(contract, ticks)
+
+
+def _forget_ticker(ib: "IB", contract: "Contract") -> None:
+    ib.wrapper.tickers.pop(hash(contract), None)
 
 
 def _two_sided(ticker: "Ticker") -> bool:

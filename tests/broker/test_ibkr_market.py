@@ -35,6 +35,17 @@ async def test_puts_come_with_their_quotes_round_the_money_and_late_enough():
             assert (put.quote.bid, put.quote.ask) == (known.bid, known.ask)
 
 
+async def test_quotes_of_puts_are_new_each_time():
+    async with Pit() as pit:
+        market = (await pit.connected()).market
+        await market.put_quotes(asked(pit))
+        pit.step(1800)
+        for put in (await market.put_quotes(asked(pit))).quotes:
+            known = pit.exchange.market.quote(put.instrument.symbol, pit.exchange.now())
+            assert known is not None
+            assert (put.quote.bid, put.quote.ask) == (known.bid, known.ask)
+
+
 async def test_where_there_are_no_puts_the_answer_says_why():
     async with Pit() as pit:
         market = (await pit.connected()).market
