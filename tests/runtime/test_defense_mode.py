@@ -125,10 +125,8 @@ def test_each_engagement_of_the_kill_switch_counts_once_whoever_tells_of_it(told
     assert now.holding[0].value == 3
 
 
-@pytest.mark.parametrize(
-    ("engaged", "active"), [(TODAY - timedelta(days=60), False), (TODAY - timedelta(days=2), True)]
-)
-def test_a_kill_outside_a_session_counts_on_its_own_day_not_on_that_of_its_release(told, engaged, active):
+@pytest.mark.parametrize(("days_ago", "active"), [(60, False), (2, True)])
+def test_a_kill_outside_a_session_counts_on_its_own_day_not_on_that_of_its_release(told, days_ago, active):
     for days in (6, 5):
         told.session(TODAY - timedelta(days=days), kill=True)
         told.release(TODAY - timedelta(days=days))
