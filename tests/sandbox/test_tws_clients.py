@@ -1,4 +1,4 @@
-"""Reconnects, several clients and the account over the TWS side of the sandbox, judged by ib_async over real sockets."""
+"""Reconnects, several clients and the account over the sandbox's TWS side, judged by ib_async over real sockets."""
 
 from decimal import Decimal
 
