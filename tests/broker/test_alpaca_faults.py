@@ -312,6 +312,23 @@ async def test_a_halted_share_rests_until_it_trades_again(floor, trader):
     await trader.filled("entry1", "10")
 
 
+async def test_the_market_is_shown_as_alpaca_shows_it_also_where_it_is_odd(floor):
+    symbols = [asset.symbol for asset in await floor.broker.assets() if asset.tradable]
+    found = await floor.broker.snapshots([*symbols, "NOBODY"])
+    assert set(found) == set(symbols)
+    shown, exchange = found[floor.symbol], floor.sandbox.exchange
+    real = floor.sandbox.do(lambda: exchange.market.quote(floor.symbol, exchange.now()))
+    assert real is not None
+    assert shown.quote is not None
+    assert (shown.quote.bid, shown.quote.ask, shown.quote.at) == (real.bid, real.ask, real.at)
+    assert shown.trade is not None
+    assert shown.trade.price > 0
+    floor.strikes(FaultRule(kind=FaultKind.CROSSED))
+    crossed = (await floor.broker.snapshots([floor.symbol]))[floor.symbol].quote
+    assert crossed is not None
+    assert crossed.bid > crossed.ask
+
+
 # --- who may connect -------------------------------------------------------------------------------------------------
 
 

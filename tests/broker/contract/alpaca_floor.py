@@ -29,8 +29,9 @@ class AlpacaFloor:
     symbol = SYMBOL
     cannot = frozenset({"bust"})
 
-    def __init__(self) -> None:
+    def __init__(self, *, deadline: float = DEADLINE_SECONDS) -> None:
         self.sandbox = SandboxThread("alpaca")
+        self._deadline = deadline
         self.notes: list[str] = []
         self.broker: AlpacaBroker = self.made()
 
@@ -41,7 +42,7 @@ class AlpacaFloor:
             Surroundings(
                 now=self.sandbox.exchange.now, monotonic=time.monotonic, dice=lambda: 0.0, note=self.notes.append
             ),
-            deadline_seconds=options.get("deadline", DEADLINE_SECONDS),
+            deadline_seconds=options.get("deadline", self._deadline),
             options=True,
             look_seconds=options.get("look", 1.0),
         )
@@ -58,7 +59,7 @@ class AlpacaFloor:
 
     def price(self) -> Decimal:
         exchange = self.sandbox.exchange
-        return self.sandbox.do(lambda: exchange.market.price(SYMBOL, exchange.now())) or Decimal(1)
+        return self.sandbox.do(lambda: exchange.market.price(self.symbol, exchange.now())) or Decimal(1)
 
     def thin(self, *, thin: bool) -> None:
         self.strikes(*([FaultRule(kind=FaultKind.PARTIAL, fraction=0.05)] if thin else []))
@@ -74,9 +75,9 @@ class AlpacaFloor:
         rules = (FaultKind.DUPLICATED, FaultKind.REORDERED)
         self.strikes(*(FaultRule(kind=kind, place="trade_updates", chance=0.5) for kind in rules))
 
-    def strikes(self, *rules: FaultRule) -> None:
+    def strikes(self, *rules: FaultRule, seed: int = 7) -> None:
         """Put rules in force instead of those before."""
-        self.sandbox.do(lambda: self.sandbox.exchange.faults.set(rules, seed=7))
+        self.sandbox.do(lambda: self.sandbox.exchange.faults.set(rules, seed=seed))
 
     async def reborn(self) -> Broker:
         await self.broker.close()
