@@ -135,7 +135,7 @@ class Desk:
 
     def account(self) -> Account:
         """Return the account at last prices, with the day trades of the day."""
-        return replace(self._venue.account(), day_trades=self.day_trades())
+        return replace(self._venue.account(), day_trades=self._link.day_trades())
 
     def positions(self) -> tuple[Position, ...]:
         """Return what is held, in order of symbol."""
@@ -152,10 +152,6 @@ class Desk:
     def fills(self) -> tuple[Fill, ...]:
         """Return all executions, oldest first; `client_order_id` is the order's number."""
         return tuple(self._link.renamed(fill) for fill in self._venue.fills_since(Instant(0)))
-
-    def day_trades(self) -> int:
-        """Return how many positions were opened and closed within the day (FINRA Rule 4210)."""
-        return self._link.day_trades()
 
     def truth(self) -> AccountTruth:
         """Return all that the venue knows."""
@@ -350,8 +346,12 @@ class Desk:
             self._end(order, Phase.CANCELED, "another order of its group was filled")
             return
         order = replace(order, ticket=replace(order.ticket, quantity=order.ticket.quantity - by), updated_at=self.now)
-        if order.number in self._link:
-            self._link.submit_instead(order, order.number, self.now)
+        try:
+            if order.number in self._link:
+                self._link.submit_instead(order, order.number, self.now)
+        except Refused as refused:  # the position was closed by another order meanwhile
+            self._end(order, Phase.CANCELED, refused.reason)
+            return
         self._keep(order)
         self._tell(NewsKind.CHANGED, order)
 

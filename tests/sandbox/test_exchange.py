@@ -252,3 +252,35 @@ def test_the_tape_tells_trades_quotes_and_whole_bars_of_what_is_watched(floor):
     told.clear()
     floor.wait(minutes(1))
     assert told == []
+
+
+def test_a_partial_fill_reduces_the_other_order_of_the_group(floor):
+    floor.place(800)
+    floor.wait(minutes(2))
+    target = floor.place(800, Kind.LIMIT, buys=False, limit=floor.price("0.99"), group="g")
+    stop = floor.place(800, Kind.STOP, buys=False, stop=floor.price("0.5"), group="g")
+    floor.wait(seconds(20))
+    filled = floor.order(target).filled
+    assert 0 < filled < 800
+    assert floor.order(stop).remaining == 800 - filled
+
+
+def test_a_group_that_outgrew_its_position_ends_without_trading_the_position_around(floor):
+    floor.place(800)
+    floor.wait(minutes(2))
+    target = floor.place(800, Kind.LIMIT, buys=False, limit=floor.price("0.99"), group="g")
+    stop = floor.place(800, Kind.STOP, buys=False, stop=floor.price("0.5"), group="g")
+    floor.place(790, Kind.LIMIT, buys=False, limit=floor.price("0.99"))
+    floor.wait(minutes(4))
+    assert floor.desk.positions() == ()
+    assert not floor.order(target).phase.open
+    assert not floor.order(stop).phase.open
+
+
+def test_day_trades_are_counted_by_round_trips(floor):
+    for _ in range(2):
+        floor.place(10)
+        floor.wait()
+        floor.place(10, buys=False)
+        floor.wait()
+    assert floor.desk.account().day_trades == 2
