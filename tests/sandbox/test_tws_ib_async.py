@@ -204,6 +204,19 @@ async def test_a_large_order_fills_in_parts_that_add_up(floor):
     assert trade.orderStatus.avgFillPrice == pytest.approx(value / 2000)
 
 
+async def test_a_quantity_that_is_changed_under_way_counts_what_is_filled_already(floor):
+    ib = await floor.connect()
+    contract = await share(ib)
+    trade = ib.placeOrder(contract, ib_async.LimitOrder("BUY", 1500, floor.price("1.01")))
+    await floor.until(lambda: trade.filled() > 0)
+    assert not trade.isDone()
+    trade.order.totalQuantity = 1600
+    ib.placeOrder(contract, trade.order)
+    await floor.until(trade.isDone)
+    assert trade.filled() == 1600
+    assert floor.truth().positions[0][1] == 1600
+
+
 async def test_a_what_if_tells_the_margin_and_places_nothing(floor):
     ib = await floor.connect()
     state = await ib.whatIfOrderAsync(await share(ib), ib_async.LimitOrder("BUY", 10, 50))
