@@ -301,7 +301,7 @@ def _all_puts(symbol: str, expiry: str) -> "Contract":
 
 
 def _fresh(ib: "IB", contract: "Contract", ticks: str) -> "Ticker":
-    """Subscribe with an empty ticker: the library would hand out the old one of the same contract, old prices and all."""
+    """Subscribe with an empty ticker: the library would hand out the one of the same contract with its old prices."""
     _forget_ticker(ib, contract)
     return ib.reqMktData(contract, ticks)
 
