@@ -196,7 +196,12 @@ async def test_how_long_an_order_works_is_as_it_says(floor, words, status, fille
 async def test_a_large_order_fills_in_parts_that_add_up(floor):
     ib = await floor.connect()
     trade = ib.placeOrder(await share(ib), buy(2000))
+    seen = []
+    ib.orderStatusEvent += lambda known: seen.append((known.orderStatus.filled, known.orderStatus.remaining))
     await floor.until(trade.isDone)
+    assert {filled + remaining for filled, remaining in seen} == {2000}
+    assert seen[-1] == (2000, 0)
+    assert trade.order.totalQuantity == 2000
     parts = [(fill.execution.shares, fill.execution.cumQty) for fill in trade.fills]
     assert len(parts) > 1
     assert [total for _, total in parts] == [sum(shares for shares, _ in parts[: n + 1]) for n in range(len(parts))]
