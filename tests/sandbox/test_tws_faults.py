@@ -163,13 +163,19 @@ async def test_the_nightly_restart_cuts_everyone_and_takes_them_back_with_their_
         ib = await floor.connect()
         trade = ib.placeOrder(await share(ib), ib_async.LimitOrder("BUY", 1, 1.0, tif="GTC"))
         await floor.hears(lambda: trade.orderStatus.status == "Submitted")
-        floor.faults.set([rule(FaultKind.RESTART, "gateway", seconds=0.3, times=1)], seed=1)
+        every_night = rule(FaultKind.RESTART, "gateway", seconds=0.3)
+        floor.faults.set([every_night], seed=1)
         await floor.hears(lambda: not ib.isConnected())
         with pytest.raises(ConnectionRefusedError):
             await floor.connect()
         await asyncio.sleep(0.4)
         again = await floor.connect()
         assert [one.order.permId for one in again.openTrades()] == [trade.order.permId]
+        floor.faults.set([], seed=1)
+        await asyncio.sleep(0.3)
+        assert again.isConnected()
+        floor.faults.set([every_night], seed=1)
+        await floor.hears(lambda: not again.isConnected())
 
 
 async def test_no_connection_is_taken_during_maintenance():

@@ -250,6 +250,13 @@ async def test_a_view_of_the_past_knows_nothing_later(floor):
     ib = await floor.connect()
     bars = await bars_of(ib, end="20250902 09:32:00 US/Eastern", duration="120 S")
     assert [b.date.minute for b in bars] == [30, 31]
+    days = await bars_of(ib, "1 day", "1 M", end="20250827-21:00:00")
+    assert days[-1].date.isoformat() == "2025-08-27"
+    floor.step(20)
+    [unfinished] = (await bars_of(ib))[5:]
+    ticks = floor.exchange.market.ticks(SYMBOL, floor.exchange.now()).values()
+    assert unfinished.volume == sum(tick.volume for tick in ticks if tick.end <= floor.exchange.now())
+    assert 0 < unfinished.volume < sum(tick.volume for tick in ticks)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,13 @@ def test_a_request_that_is_not_offered_keeps_its_id():
     assert request_of(["80"]) == NotOffered(message=80, request_id=-1)
 
 
+@pytest.mark.parametrize("text", ["1e12", "-1e12", "1e-12", "inf", "1_0x", "0." + "1" * 50])
+def test_a_number_that_no_price_or_quantity_can_be_is_none(text):
+    assert read_number("999999999999.99") == Decimal("999999999999.99")
+    with pytest.raises(Malformed, match="not a number"):
+        read_number(text)
+
+
 def test_nothing_and_the_largest_double_both_mean_no_value():
     order = PlaceOrder(order_id=7, contract=_stock(), action="BUY", total_quantity=Decimal(1), order_type="MKT")
     fields = list(order.fields())
