@@ -3,8 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 import uvicorn
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
 
 from tbot_bot.config.error_handler import MachineError
 from tbot_bot.sandbox.faults import FaultKind, FaultPlan, FaultRule
@@ -35,6 +35,8 @@ _STRIKING: Final = (
     FaultKind.STATUS_AFTER,
 )
 _UNAVAILABLE: Final = 503
+_PARTING_SECONDS: Final = 0.5
+"""For calls under way when the server stops; those that a fault keeps waiting are cut."""
 
 
 def answer(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -110,37 +112,46 @@ class Listener:
         """
         self._socket = _bound(port)
         self.port = int(self._socket.getsockname()[1])
-        config = uvicorn.Config(
+        self._config = uvicorn.Config(
             app,
-            http=_Http,
             ws=_Websocket,
+            ws_max_size=1 << 20,
             log_config=None,
             log_level="critical",
             access_log=False,
             lifespan="off",
-            ws_max_size=1 << 20,
-            timeout_graceful_shutdown=1,
         )
-        self._server = _Server(config)
+        self._state = ServerState()
+        self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
-        """Serve until `stop` or until cancelled."""
-        await self._server.serve(sockets=[self._socket])
+        """Serve until `stop` or until cancelled, then end every connection."""
+        self._config.load()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._protocol, sock=self._socket)
+        try:
+            await self._stopping.wait()
+        finally:
+            server.close()
+            for connection in list(self._state.connections):
+                connection.shutdown()
+            calls = list(self._state.tasks)
+            if calls:
+                await asyncio.wait(calls, timeout=_PARTING_SECONDS)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
 
     def stop(self) -> None:
         """Take no more connections and end those that are there."""
-        self._server.should_exit = True
+        self._stopping.set()
 
     def close(self) -> None:
         """Let the port go."""
         self._socket.close()
 
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process that serves."""
-        yield
+    def _protocol(self) -> "_Http":
+        return _Http(config=self._config, server_state=self._state, app_state={})
 
 
 class _Http(H11Protocol):

@@ -5,9 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import requests
+from websockets.sync.client import connect
 
 PROGRAM = [sys.executable, "-c", "from tbot_bot.runtime.cli import main; raise SystemExit(main())", "sandbox"]
 FREE = ["--port-alpaca", "0", "--port-finnhub", "0", "--port-tws", "0", "--admin-port", "0"]
@@ -81,6 +83,19 @@ def test_it_announces_where_it_serves_follows_its_clock_and_stops_when_told(star
     with socket.create_connection(("127.0.0.1", one.told["ports"]["tws"]), timeout=10):
         pass
     assert one.end(number) == (status, "")
+
+
+def test_it_stops_though_calls_hang_and_streams_are_open(start, tmp_path):
+    plan = {"faults": [{"kind": "lost_before", "place": "GET /v2/clock", "seconds": 600}]}
+    (tmp_path / "faults.json").write_text(json.dumps(plan))
+    one = start("--speed", "60", "--faults", str(tmp_path / "faults.json"))
+    with connect(one.settings["ALPACA_STREAM_URL"] + "/v2/iex") as stream:
+        assert json.loads(stream.recv(timeout=10))[0]["msg"] == "connected"
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(one.settings["ALPACA_PAPER_URL"] + "/v2/clock", headers=KEYS, timeout=0.3)
+        begun = time.monotonic()
+        assert one.end(signal.SIGTERM) == (0, "")
+        assert time.monotonic() - begun < 5
 
 
 def test_a_plan_of_faults_is_in_force_from_the_first_call(start, tmp_path):
