@@ -171,6 +171,19 @@ async def test_a_short_sale_is_a_sale_and_its_cover_a_purchase():
         assert await broker.positions() == ()
 
 
+async def test_a_sale_or_a_cover_of_more_than_is_held_never_reaches_the_venue():
+    async with Pit() as pit:
+        broker = await pit.connected()
+        with pytest.raises(BrokerRefused, match="0 held"):
+            await broker.submit(order(EXIT, Side.BUY_TO_COVER))
+        await broker.submit(order(ENTRY))
+        await pit.events(broker, fills)
+        with pytest.raises(BrokerRefused, match="10 held"):
+            await broker.submit(order(EXIT, Side.SELL, "11"))
+        assert pit.placed() == [ENTRY]
+        assert await broker.order_by_client_id(EXIT) is None
+
+
 async def test_a_warning_does_not_end_an_order():
     async with Pit() as pit:
         broker = await pit.connected()

@@ -127,10 +127,12 @@ async def test_a_mute_gateway_is_given_up_and_the_connection_made_anew():
         assert await broker.clock()
 
 
-async def test_a_caller_that_gives_up_leaves_no_answer_behind_for_the_next():
+async def test_a_caller_that_gives_up_leaves_no_answer_behind_for_the_next(monkeypatch):
     async with Pit() as pit:
         broker = await pit.connected()
         await broker.submit(order(ENTRY, limit=pit.price("0.9")))
+        known, first = pit.gateway.open_entries, [True]
+        monkeypatch.setattr(pit.gateway, "open_entries", lambda: [] if first and first.pop() else known())
         pit.breaks_once(FaultKind.LATENCY, "reqAllOpenOrders", lasts=0.3)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(broker.open_orders(), 0.05)
