@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from tbot_bot.broker.ibkr_wire import CONNECTIVITY, Connectivity
@@ -39,7 +39,7 @@ class Endpoint:
     host: str
     port: int
     client_id: int
-    account: str
+    account: str = field(repr=False)
     deadline_seconds: float = 10.0
     """For one request; connecting makes several."""
 

@@ -188,6 +188,43 @@ async def test_an_order_that_fills_while_it_is_replaced_is_not_followed_by_anoth
         assert len(fills(told)) == 1
 
 
+async def test_an_order_that_is_filled_in_part_while_it_is_replaced_is_not_followed_by_another():
+    async with Pit() as pit:
+        pit.breaks(FaultRule(kind=FaultKind.PARTIAL, fraction=0.05))
+        broker = await pit.connected()
+        await broker.submit(order(ENTRY, quantity="1000", limit=pit.price("1.01")))
+        pit.breaks(
+            FaultRule(kind=FaultKind.PARTIAL, fraction=0.05),
+            FaultRule(kind=FaultKind.LATENCY, place="cancelOrder", times=1, seconds=0.2),
+        )
+        replacing = asyncio.create_task(
+            broker.replace(order(STOP2, quantity="1000", limit=pit.price("1.02"), replaces=ENTRY))
+        )
+        await asyncio.sleep(0.05)
+        pit.step(1)
+        await replacing
+        told = broker.drain()
+        assert pit.placed() == [ENTRY]
+        assert 0 < pit.held() < 1000
+        assert sum(one.quantity for one in fills(told)) == pit.held()
+        assert kinds(told)[-3:] == ["OrderCancelled", "OrderRejected", "CancelRejected"]
+
+
+async def test_an_order_that_the_gateway_lists_no_longer_is_in_doubt_and_then_over(monkeypatch):
+    async with Pit() as pit:
+        broker = await pit.connected()
+        await broker.submit(order(ENTRY, limit=pit.price("0.9")))
+        broker.drain()
+        monkeypatch.setattr(pit.gateway, "open_entries", list)
+        pit.server.cut_all()
+        await pit.hears(lambda: not broker.link.is_up)
+        await pit.hears(lambda: broker.link.is_up)
+        assert kinds(broker.drain()) == ["AnswerLost"]
+        found = await broker.order_by_client_id(ENTRY)
+        assert found is not None
+        assert (found.status, found.reason) == (BrokerOrderStatus.CANCELLED, "the gateway lists it no longer")
+
+
 async def test_an_order_number_that_was_used_is_changed_for_the_next():
     async with Pit() as pit:
         broker = await pit.connected()
