@@ -237,8 +237,14 @@ class AlpacaBook:
         label = order_uuid(-1_000_000_000 - order.number * 10 - place)
         self._placed[label] = Placed(client_order_id=label, order_class=order_class)
         parent = None if order_class == "oco" else order.number
-        self._leg_of[len(self.desk.orders()) + 1] = order.number  # known before its first news
-        made = self._offered(replace(leg, label=label, parent=parent, group=group))
+        number = len(self.desk.orders()) + 1
+        self._leg_of[number] = order.number  # known before its first news
+        try:
+            made = self._offered(replace(leg, label=label, parent=parent, group=group))
+        except AlpacaError:  # all or nothing
+            del self._leg_of[number]
+            self.desk.cancel(order.number, phase=Phase.REJECTED, reason="a leg was refused")
+            raise
         self._register(made)
 
     def _register(self, order: Order) -> None:

@@ -113,8 +113,9 @@ class Desk:
             self._replaced(old, order)
             self._keep(order)
             self._tell(NewsKind.ACCEPTED, order)
-        for child in self._shelf.held_for(number):
-            self._keep(replace(child, ticket=replace(child.ticket, parent=order.number)))
+        for child in self._shelf.held_for(number):  # a leg is for whatever its parent comes to
+            wanted = child.ticket.quantity + ticket.quantity - old.remaining
+            self._keep(replace(child, ticket=replace(child.ticket, parent=order.number, quantity=wanted)))
         return self._shelf[order.number]
 
     def order(self, number: int) -> Order | None:

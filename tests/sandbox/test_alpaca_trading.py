@@ -185,6 +185,15 @@ def test_the_legs_of_a_bracket_wake_only_when_the_parent_is_wholly_filled(sandbo
     assert [leg["status"] for leg in client.get(order)["legs"]] == ["canceled", "canceled"]
 
 
+def test_legs_follow_the_quantity_of_their_parent(sandbox, client, price):
+    order = client.buy(type="limit", limit_price=price(0.9), order_class="oto", stop_loss={"stop_price": price(0.8)})
+    changed = client.api.patch(f"/orders/{order['id']}", {"qty": "4", "limit_price": price(1.1)})
+    sandbox.wait()
+    whole = client.get(changed)
+    assert (whole["status"], whole["filled_qty"]) == ("filled", "4")
+    assert [(leg["status"], leg["qty"]) for leg in whole["legs"]] == [("new", "4")]
+
+
 def test_a_replaced_leg_stays_a_leg(sandbox, client, price):
     order = client.buy(order_class="oto", stop_loss={"stop_price": price(0.8)})
     sandbox.wait()
