@@ -75,7 +75,7 @@ def main() -> int:
         return 0 if words in (["--help"], ["-h"]) else 2
     path = Path(words[0])
     try:
-        text = ibc_config(load_settings(tbot_home()), live="--live" in sys.argv)
+        text = ibc_config(load_settings(tbot_home(), defaults_if_absent=True), live="--live" in sys.argv)
         write_atomically(path, text.encode("ascii"))  # 0600, always
     except (TbotError, OSError) as error:
         complain(error)
