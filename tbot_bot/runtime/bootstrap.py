@@ -15,6 +15,7 @@ from tbot_bot.config.settings import Settings
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.market_day import MarketDay
+from tbot_bot.core.orders import Capabilities
 from tbot_bot.core.protocols import Screener
 from tbot_bot.runtime.defense_mode import defense_rules
 from tbot_bot.runtime.embedded_market import ModelledPuts
@@ -61,8 +62,13 @@ def session_spec(
     inverse: InverseEtfMap,
     settings_fingerprint: str,
     blocked: tuple[str, ...] = (),
+    capabilities: Mapping[str, Capabilities] | None = None,
 ) -> SessionSpec:
-    """Return the specification of `planned`, as the session's first journal row holds it; the setting may defend it."""
+    """Return the specification of `planned`, as the session's first journal row holds it; the setting may defend it.
+
+    A broker that is not in `capabilities` is simulated.
+    """
+    can = capabilities or {}
     windows = replace(planned.windows, bar_span=bar_span)
     strategy = bot.strategy(planned.strategy)
     spec = SessionSpec(
@@ -76,7 +82,7 @@ def session_spec(
         params=_params(bot, planned.strategy, windows),
         stop_fraction=_stop_fraction(bot, planned.strategy),
         max_gap=strategy.max_gap_pct,
-        brokers=tuple(BrokerSpec(name=name, capabilities=SIMULATED) for name in broker_names(bot)),
+        brokers=tuple(BrokerSpec(name=name, capabilities=can.get(name, SIMULATED)) for name in broker_names(bot)),
         routing=bot.routing,
         allocation=_allocation(bot),
         limits=replace(risk_limits(bot), blocked_symbols=blocked),

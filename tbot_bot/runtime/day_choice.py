@@ -11,6 +11,7 @@ from tbot_bot.journal.store import JournalReader
 from tbot_bot.runtime.clock import CompressedClock, wall_now
 from tbot_bot.runtime.earlier_today import next_run
 from tbot_bot.runtime.locks import RUNNER_LOCK, holder
+from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.requests import REHEARSAL_DAY, REHEARSAL_SEED, REHEARSAL_SPEED, RunRequest
 from tbot_bot.runtime.schedule import DayPlan, PlannedSession, plan_day, schedule_rules
 from tbot_bot.runtime.supervisor_state import DayInHand, saved
@@ -37,10 +38,12 @@ def take_up(request: RunRequest, bot: BotSettings, journal: JournalReader, contr
 
 
 def first_day(request: RunRequest, bot: BotSettings, journal: JournalReader) -> DayInHand:
-    """Return the day that a fresh start begins with: today on the real clock, or as `request` says in test mode."""
+    """Return the day that a fresh start begins with: today on the real clock, or as `request` says when embedded."""
     today = exchange_time(wall_now()).date()
     if not bot.test_mode:
         return DayInHand(day=today, run=1)
+    if not is_embedded(bot):
+        return DayInHand(day=today, run=next_run(journal, today))
     day = request.day or (REHEARSAL_DAY if request.rehearsal else today)
     speed = request.speed or (REHEARSAL_SPEED if request.rehearsal else float(bot.time_compression))
     hand = DayInHand(

@@ -31,17 +31,17 @@ from tbot_bot.core.protocols import Broker
 
 
 class MarketAccess(Protocol):
-    """What the hands fetch from the market for the engine."""
+    """What the hands fetch from the market for the engine; None: the answer comes later, as an event."""
 
     def watch(self, symbols: tuple[str, ...], at: Instant) -> BarsClosed | None:
-        """Deliver these symbols from now on; return their history since the bell, None where there is none."""
+        """Deliver these symbols from now on; return their history since the bell, where there is any already."""
         ...
 
-    def vix(self, at: Instant) -> VixRead:
+    def vix(self, at: Instant) -> VixRead | None:
         """Return the VIX as known at `at`."""
         ...
 
-    def put_quotes(self, request: ReadPutQuotes) -> PutQuotesRead:
+    def put_quotes(self, request: ReadPutQuotes) -> PutQuotesRead | None:
         """Return the puts on offer."""
         ...
 
@@ -72,12 +72,11 @@ class SessionHands:
             case ReplaceOrder():
                 return await self._replace(output.order)
             case ReadPutQuotes():
-                return [self._market.put_quotes(output)]
+                return _known(self._market.put_quotes(output))
             case ReadVix():
-                return [self._market.vix(output.at)]
+                return _known(self._market.vix(output.at))
             case WatchSymbols():
-                history = self._market.watch(output.symbols, self._now())
-                return [] if history is None else [history]
+                return _known(self._market.watch(output.symbols, self._now()))
             case RaiseAlert():
                 self._alert(output)
                 return []
@@ -122,6 +121,10 @@ class SessionHands:
         except BrokerUnavailable as error:
             return [*broker.drain(), AnswerLost(at=self._now(), client_order_id=order_id, reason=str(error))]
         return broker.drain()
+
+
+def _known(answer: Event | None) -> list[Event]:
+    return [] if answer is None else [answer]
 
 
 async def _knows(broker: Broker, order_id: str) -> bool:

@@ -16,16 +16,16 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from tbot_bot import __version__
-from tbot_bot.broker.books_only import books_only_notice
-from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
+from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.config.error_handler import ConfigError, TbotError
 from tbot_bot.config.inverse_etf import load_inverse_etf_map
 from tbot_bot.config.named_files import blocked_symbols
 from tbot_bot.config.settings import Settings, load_settings, settings_lines, taken_over
 from tbot_bot.core.commands import RaiseAlert
+from tbot_bot.core.errors import CredentialsRejected
 from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.core.instants import Duration
-from tbot_bot.core.market_day import MarketDay
+from tbot_bot.core.orders import Capabilities
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.started import ProcessStarted
@@ -34,7 +34,7 @@ from tbot_bot.reporting.noted import ErrorRaised, Noted
 from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.projector import Projector
 from tbot_bot.reporting.report_router import OutputPaths, records_for
-from tbot_bot.runtime.bootstrap import market_day_of, screener_for, session_spec, simulated_brokers
+from tbot_bot.runtime.bootstrap import session_spec
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.clock_watch import ClockJump
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
@@ -42,11 +42,10 @@ from tbot_bot.runtime.data_clock import DataClock
 from tbot_bot.runtime.decisions import DecisionDesk
 from tbot_bot.runtime.defense_mode import DefenseRoom, defended
 from tbot_bot.runtime.earlier_today import earlier_today
-from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
 from tbot_bot.runtime.flatten_requests import FlattenDesk
 from tbot_bot.runtime.heartbeat import Heart
-from tbot_bot.runtime.kill_switch import engage, engagement
+from tbot_bot.runtime.kill_switch import Engagement, engage, engagement
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output, watch_loop, watched
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
@@ -61,8 +60,8 @@ from tbot_bot.runtime.session_setup import (
     journaled_spec,
     projector_from_file,
     replay_into,
-    session_of,
 )
+from tbot_bot.runtime.session_sources import Room, SessionSources, session_sources
 from tbot_bot.runtime.shell import SessionShell
 from tbot_bot.runtime.watchdog_bot import LinkBoard
 from tbot_bot.trading.spec import SessionSpec
@@ -96,6 +95,9 @@ def _end_of(request: RunnerArguments) -> int:
     except (ClosedElsewhere, CodeReplaced, ConfigError) as error:
         sys.stderr.write(f"error: {error}\n")
         return RunnerExit.CONFIGURATION
+    except CredentialsRejected as error:
+        sys.stderr.write(f"error: {error}\n")
+        return RunnerExit.CREDENTIALS
     except TbotError as error:
         sys.stderr.write(f"error: {error}\n")
         return RunnerExit.FAILED
@@ -104,7 +106,7 @@ def _end_of(request: RunnerArguments) -> int:
 async def _run(request: RunnerArguments) -> int:
     overrides = dict(request.overrides)
     if request.rehearsal:
-        overrides["TEST_MODE"] = "true"
+        overrides |= {"TEST_MODE": "true", "TEST_MODE_VENUE": "simulator"}
     if request.settings_given:
         settings = taken_over(request.home, sys.stdin.buffer.read())
     else:
@@ -164,9 +166,7 @@ class Runner:
 
     async def run(self) -> int:
         """Recover or begin the session, run it to its end, and return the exit status."""
-        request, bot = self._request, self._settings.bot
-        clock = request.clock
-        day = market_day_of(request.session.day, data=request.data, vix=request.vix, seed=request.seed)
+        request = self._request
         known = journaled_spec(self._journal, self._records, request.session)
         replaced = request.expects_fingerprint not in {"", code_fingerprint()}
         if replaced and known is None:
@@ -176,7 +176,22 @@ class Runner:
         if engaged is not None and (known is None or engaged.keep_positions):
             return RunnerExit.KILLED  # nothing begins, and what is to stay rests on its stops
         self._refuse_what_was_closed(known)
-        spec = known or self._new_spec(Duration(day.span))
+        room = Room(
+            request=request,
+            settings=self._settings,
+            clock=request.clock,
+            log=self._log,
+            report=self._report,
+            store=self._store,
+        )
+        async with session_sources(room) as sources:
+            spec = known or self._new_spec(sources.bar_span, sources.capabilities)
+            return await self._drive(sources, spec, begun=known is not None, replaced=replaced, engaged=engaged)
+
+    async def _drive(
+        self, sources: SessionSources, spec: SessionSpec, *, begun: bool, replaced: bool, engaged: Engagement | None
+    ) -> int:
+        request, bot, clock = self._request, self._settings.bot, self._request.clock
         files = Files(None, self._log)
         projecting = self._project_into(files)
         heart = Heart(self._control, str(request.session))
@@ -193,7 +208,7 @@ class Runner:
         place = Workplace(
             records=self._records,
             journal=self._journal,
-            brokers=self._brokers(day),
+            brokers=sources.brokers,
             observers=(files, status, data),
             log=self._log,
             wall_clock=wall_now,
@@ -203,10 +218,9 @@ class Runner:
         )
         controls = Controls([])
         desks = [desk(self._control, request.session, controls.ask, self._log) for desk in (DecisionDesk, FlattenDesk)]
-        market = EmbeddedMarket(day, screener_for(self._settings, spec))
         pacer = ClockPacer(clock, noticed=self._note_jump)
         earlier = earlier_today(self._journal, request.session, spec.windows.screen_at)
-        with session_of(place, spec, market, earlier=earlier, pacer=pacer, controls=controls) as (running, shell):
+        with sources.session(place, spec, earlier=earlier, pacer=pacer, controls=controls) as (running, shell):
 
             def beat() -> None:
                 due = data.due(ended=shell.ended)
@@ -218,7 +232,7 @@ class Runner:
             watched(watcher, "the runner's watch", self._report)
             on_signals(asyncio.get_running_loop(), controls)
             try:
-                if known is None:
+                if not begun:
                     shell.begin()
                     await running.run()
                 else:
@@ -299,13 +313,7 @@ class Runner:
         projecting.add_done_callback(done)
         return projecting
 
-    def _brokers(self, day: MarketDay) -> Mapping[str, SimulatedBroker]:
-        """Return the venues of the session, and say which brokers would never be sent an order."""
-        for notice in filter(None, map(books_only_notice, self._settings.bot.enabled_brokers)):
-            self._log.warning("broker_sends_nothing", notice=notice)
-        return simulated_brokers(self._settings.bot, day, self._store)
-
-    def _new_spec(self, bar_span: Duration) -> SessionSpec:
+    def _new_spec(self, bar_span: Duration, capabilities: Mapping[str, Capabilities]) -> SessionSpec:
         settings, session = self._settings, self._request.session
         plan = plan_day(schedule_rules(settings.bot), session.day)
         planned = next((one for one in plan.due if one.strategy is session.strategy), None)
@@ -324,6 +332,7 @@ class Runner:
             inverse=load_inverse_etf_map(None if own_map is None else settings.home / own_map),
             settings_fingerprint=settings_fingerprint(settings_lines(settings)),
             blocked=blocked_symbols(settings.home),
+            capabilities=capabilities,
         )
         room = DefenseRoom(
             bot=settings.bot,

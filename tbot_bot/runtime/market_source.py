@@ -4,10 +4,17 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from tbot_bot.config.choices import TestModeVenue
+from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.core.market_day import MarketDay
 
 DEFAULT_SEED: Final = 1
 """Of the synthetic market, where nobody has named one."""
+
+
+def is_embedded(bot: BotSettings) -> bool:
+    """Return whether sessions run on an embedded market; else on the market as it is, by the real clock."""
+    return bot.test_mode and bot.test_mode_venue is TestModeVenue.SIMULATOR
 
 
 def market_day_of(day: date, *, data: Path | None, vix: Path | None, seed: int | None) -> MarketDay:

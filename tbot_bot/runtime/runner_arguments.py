@@ -23,6 +23,8 @@ class RunnerExit(IntEnum):
     """Another runner holds the lock."""
     KILLED = 5
     """Ended by the kill switch."""
+    CREDENTIALS = 6
+    """A broker does not know our keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

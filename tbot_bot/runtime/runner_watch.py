@@ -122,7 +122,7 @@ class RunnerWatch:
             match code:
                 case RunnerExit.DONE:
                     return RunnerEnd(kind=EndKind.DONE, crashes=tuple(crashes))
-                case RunnerExit.CONFIGURATION:
+                case RunnerExit.CONFIGURATION | RunnerExit.CREDENTIALS:  # another start would end the same way
                     return RunnerEnd(kind=EndKind.CONFIGURATION, detail=why, crashes=tuple(crashes))
                 case RunnerExit.KILLED:
                     return RunnerEnd(kind=EndKind.KILLED, detail=why, crashes=tuple(crashes))

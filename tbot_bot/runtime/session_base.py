@@ -11,6 +11,8 @@ from tbot_bot.core.events import (
     EarlierToday,
     EntriesResumed,
     EntriesSuspended,
+    OrderEvent,
+    OrderFilled,
     ScreenCompleted,
 )
 from tbot_bot.core.instants import SECOND, Duration, Instant, later
@@ -95,6 +97,11 @@ class SessionBase(ABC):
                 continue
             for event in missed:
                 await self._shell.take(event)
+
+    def _is_known(self, event: OrderEvent) -> bool:
+        """Return whether `event` is about an order of this session: an account may be shared, and days have others."""
+        order_id = event.fill.client_order_id if isinstance(event, OrderFilled) else event.client_order_id
+        return order_id in self._shell.engine.state.orders
 
     # --- while it runs ------------------------------------------------------------------------------------------------
 

@@ -161,12 +161,8 @@ class SessionRun(SessionBase):
             await self._take_known(broker)
 
     async def _take_known(self, broker: SimulatedBroker) -> None:
-        orders = self._shell.engine.state.orders
         for event in broker.drain():
-            order_id = getattr(event, "client_order_id", "") or getattr(
-                getattr(event, "fill", None), "client_order_id", ""
-            )
-            if order_id in orders:
+            if self._is_known(event):
                 await self._shell.take(event)
 
 

@@ -10,12 +10,13 @@ from structlog.typing import FilteringBoundLogger
 from tbot_bot.broker.broker_api import BrokerRouter
 from tbot_bot.broker.broker_sim import SimulatedBroker
 from tbot_bot.config.env_bot import BotSettings
-from tbot_bot.config.error_handler import JournalError
+from tbot_bot.config.error_handler import JournalError, LogicError
 from tbot_bot.core.codec import CodecError, loads
 from tbot_bot.core.commands import Decided, RaiseAlert
 from tbot_bot.core.events import BarsClosed, EarlierToday, Event
 from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant
+from tbot_bot.core.protocols import Broker
 from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.journal.session_log import read_session
 from tbot_bot.journal.store import Journal, JournalReader, open_reader
@@ -26,7 +27,7 @@ from tbot_bot.reporting.projector import Projector, rebuild
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import code_fingerprint
-from tbot_bot.runtime.hands import SessionHands
+from tbot_bot.runtime.hands import MarketAccess, SessionHands
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.recovery import other_code
 from tbot_bot.runtime.session_run import Controls, Pacer, SessionRun
@@ -99,7 +100,7 @@ class Workplace:
 
     records: OutputPaths
     journal: Journal
-    brokers: Mapping[str, SimulatedBroker]
+    brokers: Mapping[str, Broker]
     observers: Sequence[Observer]
     log: FilteringBoundLogger
     wall_clock: Callable[[], int]
@@ -108,6 +109,33 @@ class Workplace:
     """Where the watchdog leaves how brokers and data are."""
     engage: Callable[[str], None] = _nothing
     """Latches the kill switch, with the reason; a dry run latches nothing."""
+
+
+@contextmanager
+def shell_of(
+    place: Workplace, spec: SessionSpec, market: MarketAccess, *, now: Callable[[], Instant] | None = None
+) -> Iterator[SessionShell]:
+    """Give the shell of `spec` with its hands on `market` and its tape open; `now` is the session's own time."""
+    with ExitStack() as stack:
+        tape = TapeWriter(place.records.tape(spec.session), str(spec.session))
+        stack.callback(_let_go, tape)
+
+        def taken_at() -> Instant:
+            return max(shell.at, spec.windows.screen_at if now is None else now())
+
+        def alert(raised: RaiseAlert) -> None:
+            place.log.warning("alert", severity=raised.severity.value, title=raised.title, text=raised.text)
+
+        router = BrokerRouter(place.brokers.values())
+        shell = SessionShell(
+            spec=spec,
+            journal=place.journal,
+            tape=tape,
+            hands=SessionHands(router=router, market=market, now=taken_at, alert=alert, engage=place.engage),
+            observers=place.observers,
+            wall_clock=place.wall_clock,
+        )
+        yield shell
 
 
 @contextmanager
@@ -120,35 +148,20 @@ def session_of(
     pacer: Pacer,
     controls: Controls,
 ) -> Iterator[tuple[SessionRun, SessionShell]]:
-    """Give the session of `spec`, wired and with its tape open; nothing has been journaled yet.
+    """Give the session of `spec` on the embedded market, wired and with its tape open; nothing is journaled yet.
 
     Raises:
         JournalWriteFailed: at the end: the session could not be recorded to its end, and was closed out.
+        LogicError: a broker is not simulated, so nothing here could drive it.
     """
-    with ExitStack() as stack:
-        tape = TapeWriter(place.records.tape(spec.session), str(spec.session))
-        stack.callback(_let_go, tape)
-
-        def now() -> Instant:
-            return max(shell.at, spec.windows.screen_at)
-
-        def alert(raised: RaiseAlert) -> None:
-            place.log.warning("alert", severity=raised.severity.value, title=raised.title, text=raised.text)
-
-        shell = SessionShell(
-            spec=spec,
-            journal=place.journal,
-            tape=tape,
-            hands=SessionHands(
-                router=BrokerRouter(place.brokers.values()), market=market, now=now, alert=alert, engage=place.engage
-            ),
-            observers=place.observers,
-            wall_clock=place.wall_clock,
-        )
+    venues = {name: broker for name, broker in place.brokers.items() if isinstance(broker, SimulatedBroker)}
+    if len(venues) < len(place.brokers):
+        raise LogicError("a real broker on the embedded market", where=str(spec.session))
+    with shell_of(place, spec, market) as shell:
         run = SessionRun(
             shell=shell,
             market=market,
-            brokers=place.brokers,
+            brokers=venues,
             earlier=earlier,
             pacer=pacer,
             controls=controls,

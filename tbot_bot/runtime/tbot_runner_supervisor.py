@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tbot_bot import __version__
+from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem, TbotError
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.identity import Mode
@@ -19,6 +20,7 @@ from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.noted import ErrorRaised
 from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.report_router import records_for
+from tbot_bot.runtime.authentication import authenticate
 from tbot_bot.runtime.build_check import build_check, check_line
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.config_failure import record_failure
@@ -29,6 +31,7 @@ from tbot_bot.runtime.kill_switch import engage, engagement
 from tbot_bot.runtime.kill_switch_run import carry_out_now
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
+from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.releases import stay_in_release
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
@@ -54,7 +57,6 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         if why_not := record_failure(request.home, error):
             _complain(console, f"the failed start is not on record: {why_not}")
         raise
-    _refuse_what_is_not_built(settings)
     bot = settings.bot
     control = request.home / settings.env.control_dir
     with ExitStack() as stack:
@@ -69,6 +71,13 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
             for check in report.failures:
                 _complain(console, check_line(check))
             return BUILD_CHECK
+        if not is_embedded(bot):
+            _refuse_real_money(settings)
+            status, words = authenticate(request.home, settings)
+            if words:
+                _complain(console, words)
+            if status:
+                return status
         records = records_for(
             request.home, Mode.LIVE, test_mode=bot.test_mode, force_paper_export=bot.force_paper_export
         )
@@ -146,12 +155,12 @@ async def _run(room: Workroom) -> int:
 def _settings_of(request: RunRequest) -> Settings:
     overrides = dict(request.overrides)
     if request.rehearsal:
-        overrides["TEST_MODE"] = "true"
+        overrides |= {"TEST_MODE": "true", "TEST_MODE_VENUE": "simulator"}
     settings = load_settings(request.home, overrides, defaults_if_absent=request.rehearsal)
     embedded = {"--day": request.day, "--data": request.data, "--seed": request.seed, "--speed": request.speed}
     wrong = [name for name, value in embedded.items() if value is not None]
-    if wrong and not settings.bot.test_mode:
-        expected = f"TEST_MODE=true: {', '.join(wrong)} choose the embedded market"
+    if wrong and not is_embedded(settings.bot):
+        expected = f"TEST_MODE=true and TEST_MODE_VENUE=simulator: {', '.join(wrong)} choose the embedded market"
         raise ConfigError([ConfigProblem(file="command line", expected=expected)])
     return settings
 
@@ -163,26 +172,28 @@ def _read_again(request: RunRequest, first: Settings) -> Settings:
         TbotError: they cannot be used, or not without a new start: journal and locks are open where the first say.
     """
     settings = _settings_of(request)
-    _refuse_what_is_not_built(settings)
     if _places(settings) != _places(first):
-        expected = "TEST_MODE, FORCE_PAPER_EXPORT and CONTROL_DIR as they were at the start"
+        expected = "TEST_MODE, TEST_MODE_VENUE, FORCE_PAPER_EXPORT and CONTROL_DIR as they were at the start"
         mend = "Change them back, or stop the bot and start it again."
         raise ConfigError([ConfigProblem(file="settings", expected=expected, mend=mend)])
     return settings
 
 
-def _places(settings: Settings) -> tuple[bool, bool, Path]:
-    return settings.bot.test_mode, settings.bot.force_paper_export, settings.env.control_dir
-
-
-def _refuse_what_is_not_built(settings: Settings) -> None:
-    """Stop a start that would need a broker's own adapter: there is none yet, and nothing stands in for it."""
+def _places(settings: Settings) -> tuple[bool, bool, bool, Path]:
     bot = settings.bot
-    if not bot.test_mode or bot.test_mode_venue.value != "simulator":
+    return bot.test_mode, is_embedded(bot), bot.force_paper_export, settings.env.control_dir
+
+
+def _refuse_real_money(settings: Settings) -> None:
+    """Stop a start with a live account: what closes everything without a runner has not been proven at one yet."""
+    bot = settings.bot
+    modes = {"ALPACA_MODE": (bot.alpaca_enabled, bot.alpaca_mode), "IBKR_MODE": (bot.ibkr_enabled, bot.ibkr_mode)}
+    live = [name for name, (enabled, mode) in modes.items() if enabled and mode is BrokerMode.LIVE]
+    if live and not bot.test_mode:
         raise TbotError(
-            "no adapter for a real broker is installed in this version",
-            where="TEST_MODE",
-            mend="Set TEST_MODE=true and TEST_MODE_VENUE=simulator.",
+            "this version trades paper accounts only: the dead-man path and the guard are not proven at a live account",
+            where=" and ".join(live),
+            mend="Set it to paper.",
         )
 
 

@@ -1,0 +1,239 @@
+"""Where a runner's session gets its market and its brokers: embedded in test mode, else live."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from tbot_bot.broker.alpaca_http import AlpacaHttp
+from tbot_bot.broker.alpaca_rest import AlpacaRest
+from tbot_bot.broker.books_only import books_only_notice
+from tbot_bot.broker.broker_ibkr import IbkrBroker
+from tbot_bot.broker.broker_sim import VenueStore
+from tbot_bot.broker.token_bucket import TokenBucket
+from tbot_bot.config.choices import BrokerMode
+from tbot_bot.config.error_handler import ConfigError, ConfigProblem
+from tbot_bot.config.settings import Settings
+from tbot_bot.core.events import EarlierToday
+from tbot_bot.core.identity import StrategyName
+from tbot_bot.core.instants import MINUTE, SECOND, Duration
+from tbot_bot.core.market_day import MarketDay
+from tbot_bot.core.orders import Capabilities
+from tbot_bot.core.protocols import Broker
+from tbot_bot.core.screening import Verdict
+from tbot_bot.marketdata.alpaca_feed import AlpacaFeed, FeedSurroundings, StreamAccess
+from tbot_bot.marketdata.live_feed import MinuteBook
+from tbot_bot.runtime.bootstrap import market_day_of, screener_for, simulated_brokers
+from tbot_bot.runtime.clock import RunClock, monotonic_seconds
+from tbot_bot.runtime.embedded_market import EmbeddedMarket
+from tbot_bot.runtime.last_resort import Report, watched
+from tbot_bot.runtime.live_brokers import capabilities_of, connect, connect_again, live_brokers
+from tbot_bot.runtime.live_market import LiveMarket, MarketSources
+from tbot_bot.runtime.live_session import LiveSession, SessionTime
+from tbot_bot.runtime.market_source import is_embedded
+from tbot_bot.runtime.pacers import Pacer
+from tbot_bot.runtime.retry import RealWaiting
+from tbot_bot.runtime.runner_arguments import RunnerArguments
+from tbot_bot.runtime.session_base import SessionBase
+from tbot_bot.runtime.session_controls import Controls
+from tbot_bot.runtime.session_setup import Workplace, session_of, shell_of
+from tbot_bot.runtime.shell import SessionShell
+from tbot_bot.trading.spec import SessionSpec
+
+_DEADLINE_SECONDS_MAX: Final = 10.0
+_DATA_PER_MINUTE: Final = 120
+"""Of Alpaca's 200 a minute: screens ask as well, behind an allowance of their own."""
+_DATA_BURST: Final = 20
+
+Running = AbstractContextManager[tuple[SessionBase, SessionShell]]
+
+
+class SessionSources(Protocol):
+    """A session's market and brokers."""
+
+    brokers: Mapping[str, Broker]
+    capabilities: Mapping[str, Capabilities]
+    """By broker; one that is not in it is simulated."""
+    bar_span: Duration
+
+    def session(
+        self, place: Workplace, spec: SessionSpec, *, earlier: EarlierToday, pacer: Pacer, controls: Controls
+    ) -> Running:
+        """Give the session of `spec`, wired and with its tape open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What sources need of the runner."""
+
+    request: RunnerArguments
+    settings: Settings
+    clock: RunClock
+    log: FilteringBoundLogger
+    report: Report
+    store: Callable[[str], VenueStore]
+    """Where the embedded venue of a broker keeps what it knows."""
+
+
+class EmbeddedSources:
+    """A day of recorded or synthetic bars, and simulated venues on it."""
+
+    def __init__(self, room: Room, day: MarketDay) -> None:
+        """Say which brokers would never be sent an order."""
+        self._settings, self._day = room.settings, day
+        self.brokers: Mapping[str, Broker] = simulated_brokers(room.settings.bot, day, room.store)
+        self.capabilities: Mapping[str, Capabilities] = {}
+        self.bar_span = Duration(day.span)
+        for notice in filter(None, map(books_only_notice, room.settings.bot.enabled_brokers)):
+            room.log.warning("broker_sends_nothing", notice=notice)
+
+    def session(
+        self, place: Workplace, spec: SessionSpec, *, earlier: EarlierToday, pacer: Pacer, controls: Controls
+    ) -> Running:
+        """Give a session on the embedded market."""
+        market = EmbeddedMarket(self._day, screener_for(self._settings, spec))
+        return session_of(place, spec, market, earlier=earlier, pacer=pacer, controls=controls)
+
+
+class LiveSources:
+    """Connected brokers and a broker's market data."""
+
+    def __init__(self, room: Room, brokers: Mapping[str, Broker], time: SessionTime, feed: AlpacaFeed) -> None:
+        """`time` stamps the brokers' events."""
+        self._room, self._time, self._feed = room, time, feed
+        self.brokers = brokers
+        self.capabilities = capabilities_of(room.settings, brokers)
+        self.bar_span = Duration(MINUTE)
+
+    @contextmanager
+    def session(
+        self, place: Workplace, spec: SessionSpec, *, earlier: EarlierToday, pacer: Pacer, controls: Controls
+    ) -> Iterator[tuple[SessionBase, SessionShell]]:
+        """Give a session on the market as it happens."""
+        windows = spec.windows
+        sources = MarketSources(
+            feed=self._feed,
+            screener=VendorScreener(self._room.request, spec.strategy, self._note),
+            vix=tuple(one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)),
+            puts=next((one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)), None),
+        )
+        book = MinuteBook(bell=windows.bell, close=windows.market_close, span=windows.bar_span)
+        market = LiveMarket(sources, book, note=self._note, report=self._room.report)
+        with shell_of(place, spec, market, now=self._time.now) as shell:
+            yield (
+                LiveSession(
+                    shell=shell,
+                    market=market,
+                    brokers=self.brokers,
+                    earlier=earlier,
+                    pacer=pacer,
+                    time=self._time,
+                    controls=controls,
+                    link_limits=place.link_limits,
+                    links=place.links,
+                ),
+                shell,
+            )
+            shell.finish()
+
+    def _note(self, text: str) -> None:
+        self._room.log.warning("live", note=text)
+
+
+class VendorScreener:
+    """The screener over the vendors that there are keys for; what it was told beside the verdicts is noted."""
+
+    source = "live"
+
+    def __init__(self, request: RunnerArguments, strategy: StrategyName, note: Callable[[str], None]) -> None:
+        """Screen for the session of `strategy`."""
+        self._request, self._strategy, self._note = request, strategy, note
+
+    async def screen(self) -> tuple[Verdict, ...]:
+        """Return the verdict on every symbol.
+
+        Raises:
+            TbotError: no vendor could be asked.
+        """
+        from tbot_bot.runtime.screen_live import screen_live  # noqa: PLC0415 - a client library that few need
+
+        found = await screen_live(self._request.home, self._strategy, overrides=self._request.overrides)
+        for text in found.notes:
+            self._note(text)
+        (screened,) = found.screens
+        return screened.verdicts
+
+
+@asynccontextmanager
+async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
+    """Give the market and the brokers that the settings ask for, connected; the end of the block closes them.
+
+    Raises:
+        CredentialsRejected: a broker does not know our keys.
+        BrokerError: a broker will not let its account trade.
+        ConfigError: live, but without keys for market data, or with a broker that is sent no orders.
+        DataError: the embedded data cannot be used for this day.
+    """
+    request = room.request
+    if request.rehearsal or is_embedded(room.settings.bot):
+        day = market_day_of(request.session.day, data=request.data, vix=request.vix, seed=request.seed)
+        yield EmbeddedSources(room, day)
+        return
+
+    def note(text: str) -> None:
+        room.log.warning("live", note=text)
+
+    time = SessionTime(room.clock)
+    brokers = live_brokers(room.settings, now=time.now, note=note)
+    async with AsyncExitStack() as stack:
+        feed = _alpaca_feed(room, time, note, stack)
+        for broker in brokers.values():
+            stack.push_async_callback(broker.close)
+            why = await connect(broker)
+            if why:
+                note(why)
+                again = watched(
+                    asyncio.create_task(connect_again(broker, note)), f"connecting {broker.name}", room.report
+                )
+                stack.callback(again.cancel)
+        feed.start()
+        stack.push_async_callback(feed.close)
+        yield LiveSources(room, brokers, time, feed)
+
+
+def _alpaca_feed(room: Room, time: SessionTime, note: Callable[[str], None], stack: AsyncExitStack) -> AlpacaFeed:
+    settings = room.settings
+    env, bot = settings.env, settings.bot
+    deadline = min(bot.api_timeout / SECOND, _DEADLINE_SECONDS_MAX)
+    mode = BrokerMode.PAPER if bot.test_mode else bot.alpaca_mode
+    key, secret = (word.get_secret_value() for word in env.alpaca_keys(mode))
+    if not key or not secret:
+        raise ConfigError(
+            [
+                ConfigProblem(
+                    file=".env",
+                    variable=f"ALPACA_{mode.name}_API_KEY",
+                    expected="keys of an Alpaca account: bars and quotes come from there, also where IBKR trades",
+                    mend="fill in key and secret; a free account will do",
+                )
+            ]
+        )
+    http = AlpacaHttp(env.alpaca_data_url, key, secret, deadline_seconds=deadline, monotonic=monotonic_seconds)
+    bucket = TokenBucket(per_minute=_DATA_PER_MINUTE, burst=_DATA_BURST, reserve=0, monotonic=monotonic_seconds)
+    rest = AlpacaRest(http=http, bucket=bucket, monotonic=monotonic_seconds)
+    stack.callback(rest.close)
+    around = FeedSurroundings(
+        now=time.market_now,
+        monotonic=monotonic_seconds,
+        dice=RealWaiting().dice,
+        note=note,
+        deadline_seconds=deadline,
+    )
+    return AlpacaFeed(StreamAccess(url=env.alpaca_stream_url, key=key, secret=secret), rest, around)
+
+
+__all__ = ["EmbeddedSources", "LiveSources", "Room", "SessionSources", "VendorScreener", "session_sources"]
