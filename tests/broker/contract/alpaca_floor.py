@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from tbot_bot.broker.alpaca_access import AlpacaAccess
 from tbot_bot.broker.broker_alpaca import AlpacaBroker, Surroundings
-from tbot_bot.core.instants import SECOND
+from tbot_bot.core.instants import MINUTE, SECOND
 from tbot_bot.core.instruments import equity
 from tbot_bot.core.protocols import Broker
 from tbot_bot.sandbox.faults import FaultKind, FaultRule
@@ -29,9 +29,9 @@ class AlpacaFloor:
     symbol = SYMBOL
     cannot = frozenset({"bust"})
 
-    def __init__(self, *, deadline: float = DEADLINE_SECONDS) -> None:
-        self.sandbox = SandboxThread("alpaca")
-        self._deadline = deadline
+    def __init__(self, *, deadline: float = DEADLINE_SECONDS, begin: int = 5 * MINUTE, look: float = 1.0) -> None:
+        self.sandbox = SandboxThread("alpaca", begin=begin)
+        self._deadline, self._look = deadline, look
         self.notes: list[str] = []
         self.broker: AlpacaBroker = self.made()
 
@@ -44,7 +44,7 @@ class AlpacaFloor:
             ),
             deadline_seconds=options.get("deadline", self._deadline),
             options=True,
-            look_seconds=options.get("look", 1.0),
+            look_seconds=options.get("look", self._look),
         )
 
     async def open(self) -> None:
