@@ -26,8 +26,9 @@ FIRST = {
     r"tbot defense leave": "tbot defense enter --why preparation",
 }
 """What has to be so before a line means anything."""
-ENDS_WITH = {r"tbot status --watch": 130, r"tbot float transfer --authorize": 2, r"python tools/gateway_login": 2}
-"""Where the status is not 0: a view that was interrupted, a bank or a gateway's login that is not configured."""
+ENDS_WITH = {r"tbot status --watch": 130, r"tbot float transfer --authorize": 2, r"python tools/gateway_login": 2,
+             r"tbot (screen --live|fundamentals refresh)": 2}  # fmt: skip
+"""Where the status is not 0: a view that was interrupted; a bank, a gateway's login or a data vendor without keys."""
 
 
 def reason_against(line: str) -> str:

@@ -18,6 +18,7 @@ from tbot_bot.runtime import (
     cli_control,
     cli_defense,
     cli_float,
+    cli_fundamentals,
     cli_guard,
     cli_journal,
     cli_kill,
@@ -62,7 +63,11 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("status", cli_look.status, example("tbot status --watch")),
     ("schedule", cli_schedule.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
     ("check", cli_look.check, example("tbot check --json")),
-    ("screen", cli_screen.screen, example("tbot screen --session open", "tbot screen --explain SYN07")),
+    (
+        "screen",
+        cli_screen.screen,
+        example("tbot screen --session open", "tbot screen --explain SYN07", "tbot screen --live --explain AAPL"),
+    ),
     (
         "sandbox",
         cli_sandbox.sandbox,
@@ -116,6 +121,10 @@ _FLOAT: Final[tuple[tuple[str, Command, str], ...]] = (
         ),
     ),
 )
+_FUNDAMENTALS: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("refresh", cli_fundamentals.refresh, example("tbot fundamentals refresh")),
+    ("show", cli_fundamentals.show, example("tbot fundamentals show", "tbot fundamentals show --json")),
+)
 _SERVICE: Final[tuple[tuple[str, Command, str], ...]] = (
     ("install", cli_service.install, example("tbot service install --user tbot", "tbot service install --print")),
     ("status", cli_service.status, example("tbot service status --json")),
@@ -154,6 +163,10 @@ app.add_typer(
 )
 app.add_typer(_group("Trade less while things go badly.", example("tbot defense show"), _DEFENSE), name="defense")
 app.add_typer(_group("Look at the floats and even them out.", example("tbot float show"), _FLOAT), name="float")
+app.add_typer(
+    _group("Fetch and show market caps and volumes.", example("tbot fundamentals show"), _FUNDAMENTALS),
+    name="fundamentals",
+)
 app.add_typer(_group("Run under systemd.", example("tbot service install --print"), _SERVICE), name="service")
 
 

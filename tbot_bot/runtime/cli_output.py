@@ -34,12 +34,12 @@ EXIT_CODES: Final = (
     (BUILD_CHECK, "a check before the start failed"),
     (ALREADY_RUNNING, "already running"),
     (HALTED, "halted by the kill switch"),
-    (CREDENTIALS, "a broker refused the credentials"),
+    (CREDENTIALS, "a broker or a data vendor refused the credentials"),
     (INTERRUPTED, "interrupted"),
 )
 """Every exit status that a command may end with, and what it means."""
 
-_STATUS_BY_CODE: Final = {"CONFIG": CONFIGURATION, "ALREADY_RUNNING": ALREADY_RUNNING}
+_STATUS_BY_CODE: Final = {"CONFIG": CONFIGURATION, "ALREADY_RUNNING": ALREADY_RUNNING, "CREDENTIALS": CREDENTIALS}
 _PIPE_WIDTH: Final = 120
 """Columns where nobody's terminal says how many."""
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tbot_bot.core.screening import Verdict
+    from tbot_bot.runtime.requests import Overrides
     from tbot_bot.runtime.screen_now import SessionScreen
 
 
@@ -30,19 +31,19 @@ def screen(
     day: Day = None,
     data: Data = None,
     seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed of the built-in market.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="The market as it is now, by the vendors whose keys .env has.")
+    ] = False,
     settings: Sets = None,
     as_json: Json = False,
 ) -> int:
     """Screen a market and say why each symbol passed or failed."""
+    _refuse_mixtures(day, data, seed, live=live)
+    if live:
+        return _live(session, explain.upper(), pairs_of(settings), as_json=as_json)
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime import screen_now  # noqa: PLC0415
 
-    if data is not None and day is None:
-        msg = "recorded bars need a day; give one, such as --day 2018-03-02"
-        raise typer.BadParameter(msg, param_hint="'--day'")
-    if data is not None and seed is not None:
-        msg = "a seed makes a market and --data reads one; give one of them"
-        raise typer.BadParameter(msg, param_hint="'--seed'")
     with waiting("screening"):
         screens = screen_now.screen_day(
             tbot_home(), screen_now.Wanted(day=day, data=_absolute(data), seed=seed, session=session),
@@ -64,6 +65,50 @@ def screen(
             out.print()
         for part in _explained(found) if explain else _table(found):
             out.print(part)
+    return DONE
+
+
+def _refuse_mixtures(day: date | None, data: Path | None, seed: int | None, *, live: bool) -> None:
+    if live and (data is not None or day is not None or seed is not None):
+        msg = "a live market is of today; leave --day, --data and --seed out"
+        raise typer.BadParameter(msg, param_hint="'--live'")
+    if data is not None and day is None:
+        msg = "recorded bars need a day; give one, such as --day 2018-03-02"
+        raise typer.BadParameter(msg, param_hint="'--day'")
+    if data is not None and seed is not None:
+        msg = "a seed makes a market and --data reads one; give one of them"
+        raise typer.BadParameter(msg, param_hint="'--seed'")
+
+
+def _live(session: StrategyName | None, symbol: str, overrides: "Overrides", *, as_json: bool) -> int:
+    import asyncio  # noqa: PLC0415 - `--help` stays fast
+
+    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415
+    from tbot_bot.runtime.screen_live import screen_live  # noqa: PLC0415
+
+    with waiting("screening") as say:
+        found = asyncio.run(
+            screen_live(
+                tbot_home(), session, symbol=symbol, overrides=overrides,
+                progress=lambda done, of: say(f"screening: {done} of {of} symbols priced"),
+            )
+        )  # fmt: skip
+    if as_json:
+        sessions: list[JsonValue] = [_json(one) for one in found.screens]
+        emit_json({
+            "sessions": sessions, "notes": list(found.notes), "priced": dict(found.sources), "asked": dict(found.asked)
+        })  # fmt: skip
+        return DONE
+    out = console()
+    for one in found.screens:
+        for part in _explained(one, alone=True) if symbol else _table(one):
+            out.print(part)
+        out.print()
+    priced = ", ".join(f"{count} by {source}" for source, count in found.sources.items()) or "none"
+    asked = ", ".join(f"{count} of {name}" for name, count in found.asked.items())
+    out.print(f"priced: {priced}; requests: {asked}")
+    for note in found.notes:
+        out.print(f"note: {note}")
     return DONE
 
 
@@ -121,13 +166,14 @@ def _why(verdict: "Verdict") -> str:
     return f"{words}; not asked: {', '.join(skipped)}" if skipped else words
 
 
-def _explained(found: "SessionScreen") -> "tuple[RenderableType, ...]":
+def _explained(found: "SessionScreen", *, alone: bool = False) -> "tuple[RenderableType, ...]":
     from rich.table import Table  # noqa: PLC0415 - JSON does without
     from rich.text import Text  # noqa: PLC0415
 
     parts: list[RenderableType] = []
     for verdict in found.verdicts:
         rank = f"rank {verdict.rank} of {found.candidates}" if verdict.rank else "no candidate"
+        rank = "looked at alone" if alone else rank
         heading = f"  {found.day.isoformat()}  {verdict.symbol}: {'passed' if verdict.passed else 'failed'}, {rank}"
         parts.append(Text.assemble((found.strategy.value.upper(), "bold"), heading, f", score {verdict.score}"))
         table = Table.grid(padding=(0, 2))

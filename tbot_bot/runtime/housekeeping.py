@@ -1,4 +1,4 @@
-"""What a supervisor does beside supervising: rotates the logs, watches the disk, serves metrics where asked.
+"""What a supervisor does beside supervising: logs, disk, metrics where asked, the nightly fundamentals.
 
 Nothing here is critical: what fails is told and journaled, and trading goes on.
 """
@@ -19,6 +19,7 @@ from tbot_bot.config.settings import Settings
 from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting.log_rotation import rotate_logs
 from tbot_bot.reporting.report_router import OutputPaths
+from tbot_bot.runtime import fundamentals_job
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.last_resort import watched
@@ -31,6 +32,7 @@ FREE_BYTES_LOW: Final = 1_000_000_000
 """Below this a person is told; a start needs `build_check.FREE_BYTES_MIN`."""
 DISK_EVERY_MINUTES: Final = 15
 _MEGABYTE: Final = 1_000_000
+_TEXT_MAX: Final = 1_000
 
 
 class Housekeeping:
@@ -52,19 +54,28 @@ class Housekeeping:
         self._disk_was_low = False
         self._complaint = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._refresh: asyncio.subprocess.Process | None = None
         self.book: Final = FactBook()
 
-    def start(self, scheduler: BaseScheduler) -> None:
-        """Serve the metrics, and have the jobs done now and in time."""
+    def start(self, scheduler: BaseScheduler, settings: Settings | None = None) -> None:
+        """Serve the metrics, and have the jobs done now and in time; by `settings` also the fundamentals."""
         self._serve()
         self._begin(self.rotate())
         self._begin(self.look_at_disk())
         scheduler.add_job(self._rotate_in_time, "cron", (True,), hour=0, minute=5)
         scheduler.add_job(self._rotate_in_time, "cron", (False,), hour="1-23", minute=5)
         scheduler.add_job(self._look_in_time, "interval", minutes=DISK_EVERY_MINUTES)
+        if settings is not None and fundamentals_job.wanted_nightly(settings):
+            self._begin(self.refresh_fundamentals())  # what an earlier night has left undone
+            at = {"hour": fundamentals_job.HOUR_UTC, "minute": fundamentals_job.MINUTE_UTC}
+            scheduler.add_job(self._refresh_in_time, "cron", **at)
 
     async def close(self) -> None:
-        """Let the jobs end, and serve no longer."""
+        """Let the jobs end, and serve no longer; a refresh goes on next time."""
+        self._closing = True
+        if self._refresh is not None and self._refresh.returncode is None:
+            self._refresh.terminate()
         if self._tasks:
             await asyncio.wait(self._tasks)
         if self._metrics is not None:
@@ -87,6 +98,32 @@ class Housekeeping:
 
     async def _look_in_time(self) -> None:
         self._begin(self.look_at_disk())
+
+    async def _refresh_in_time(self) -> None:
+        if self._refresh is None:
+            self._begin(self.refresh_fundamentals())
+
+    async def refresh_fundamentals(self) -> None:
+        """Have a process of its own refresh the fundamentals, and tell what came of it; people hear of failures."""
+        words = fundamentals_job.command(self._records.home)
+        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        try:
+            self._refresh = await asyncio.create_subprocess_exec(
+                *words, cwd=self._records.home, stdin=nothing, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+            )
+            if self._closing:
+                self._refresh.terminate()
+            told, _ = await self._refresh.communicate()
+            status = self._refresh.returncode
+        except OSError as error:
+            self._say(f"the fundamentals could not be refreshed: {error}")
+            return
+        finally:
+            self._refresh = None
+        text = told.decode(errors="replace").strip()[-_TEXT_MAX:]
+        self._log.info("fundamentals_refreshed", status=status, told=text)
+        if status and not self._closing:
+            self._say(text or f"the refresh of the fundamentals ended with status {status}")
 
     async def rotate(self, *, new_day: bool = False) -> None:
         """Bring the logs in order; a failure is told once, as long as it stays the same."""

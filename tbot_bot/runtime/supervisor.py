@@ -121,7 +121,7 @@ class Supervisor:
             )
         self._on_signals()
         self._scheduler.start()
-        self._house.start(self._scheduler)
+        self._house.start(self._scheduler, self._settings)
         hand, adopted, words = take_up(self._request, self._settings.bot, self._journal, self._control_path)
         save(self._control_path, hand)
         if words:

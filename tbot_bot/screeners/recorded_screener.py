@@ -1,6 +1,6 @@
 """The screener over a day of recorded or synthetic data: the same rules, and only what was known at the time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -10,7 +10,7 @@ from tbot_bot.core.instants import Instant
 from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.screening import Outcome, RuleOutcome, Verdict
-from tbot_bot.screeners.rules import Known, ScreenRules, as_decimal, judge
+from tbot_bot.screeners.rules import Known, ScreenRules, as_decimal, judge, passes, ranked
 
 _SCORE_DIGITS: Final = Decimal("0.000001")
 
@@ -37,12 +37,7 @@ def screen(day: MarketDay, strategy: StrategyName, rules: ScreenRules, at: Insta
     symbols = sorted(symbol for symbol in wanted if symbol not in rules.excluded)
     present = frozenset(day.symbols)
     judged = [_judge(day, strategy, rules, symbol, at) if symbol in present else _absent(symbol) for symbol in symbols]
-    order = sorted(
-        (verdict for verdict in judged if verdict.passed),
-        key=lambda verdict: (-verdict.score, -(verdict.average_volume or ZERO), verdict.symbol),
-    )
-    ranks = {verdict.symbol: place for place, verdict in enumerate(order[: rules.max_candidates], start=1)}
-    return tuple(replace(verdict, rank=ranks.get(verdict.symbol, 0)) for verdict in judged)
+    return ranked(judged, rules.max_candidates)
 
 
 def _judge(day: MarketDay, strategy: StrategyName, rules: ScreenRules, symbol: str, at: Instant) -> Verdict:
@@ -61,7 +56,7 @@ def _judge(day: MarketDay, strategy: StrategyName, rules: ScreenRules, symbol: s
     outcomes = judge(known, rules)
     return Verdict(
         symbol=symbol,
-        passed=all(outcome.outcome is not Outcome.FAILED for outcome in outcomes),
+        passed=passes(outcomes),
         rank=0,
         score=_score(strategy, known, day.bars_until(symbol, at)),
         last_price=known.price,

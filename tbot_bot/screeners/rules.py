@@ -1,11 +1,12 @@
 """The screening rules: small functions over what is known of one symbol, each with its missing-data words."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from tbot_bot.core.money import ONE, exact, plain
-from tbot_bot.core.screening import Outcome, RuleOutcome
+from tbot_bot.core.money import ONE, ZERO, exact, plain
+from tbot_bot.core.screening import Outcome, RuleOutcome, Verdict
 
 _RATIO_DIGITS: Final = Decimal("0.0001")
 
@@ -29,6 +30,8 @@ class ScreenRules:
     """Never candidates: inverse ETFs, which are instruments and not opinions."""
     blocked: frozenset[str] = frozenset()
     """The operator's block list."""
+    fractions: bool = False
+    """Whether a symbol must be fractionable."""
     test_mode: bool = True
 
 
@@ -43,6 +46,19 @@ class Known:
     previous_close: Decimal | None
     market_cap: Decimal | None
     average_volume: Decimal | None
+    priced_by: str = ""
+    """Source and time of the price, for people; empty: there is but one source."""
+    facts_by: str = ""
+    """The same of market cap and average volume."""
+    price_gap: str = ""
+    """Why there is no price, where that is known."""
+    facts_gap: str = ""
+    """Why there are no figures, where that is known."""
+    tradable: bool | None = True
+    """None where nobody says."""
+    fractionable: bool | None = True
+    listing: str = "embedded market"
+    """Who says so."""
 
 
 def judge(known: Known, rules: ScreenRules) -> tuple[RuleOutcome, ...]:
@@ -52,43 +68,55 @@ def judge(known: Known, rules: ScreenRules) -> tuple[RuleOutcome, ...]:
         _market_cap(known, rules),
         _average_volume(known, rules),
         _gap(known, rules),
-        RuleOutcome(rule="tradable", outcome=Outcome.PASSED, detail="embedded market"),
+        _tradable(known, rules),
         _block_list(known, rules),
     )
 
 
 def _price(known: Known, rules: ScreenRules) -> RuleOutcome:
     if known.price is None:
-        return _missing("price", "no price known before the bell", rules)
-    return _within("price", known.price, rules.min_price, rules.max_price)
+        return _missing("price", known.price_gap or "no price known before the bell", rules)
+    return _within("price", known.price, rules.min_price, rules.max_price, known.priced_by)
 
 
 def _market_cap(known: Known, rules: ScreenRules) -> RuleOutcome:
     if known.market_cap is None:
-        return _missing("market_cap", "market capitalisation unknown", rules)
-    return _within("market_cap", known.market_cap, rules.min_market_cap, rules.max_market_cap)
+        return _missing("market_cap", known.facts_gap or "market capitalisation unknown", rules)
+    return _within("market_cap", known.market_cap, rules.min_market_cap, rules.max_market_cap, known.facts_by)
 
 
 def _average_volume(known: Known, rules: ScreenRules) -> RuleOutcome:
     if rules.test_mode:
         return RuleOutcome(rule="average_volume", outcome=Outcome.SKIPPED, detail="test mode: volume not looked at")
     if known.average_volume is None:
-        return _missing("average_volume", "average volume unknown", rules)
+        return _missing("average_volume", known.facts_gap or "average volume unknown", rules)
     enough = known.average_volume >= rules.min_volume
     sign = ">=" if enough else "<"
-    detail = f"{plain(known.average_volume)} {sign} {plain(rules.min_volume)}"
+    detail = _by(f"{plain(known.average_volume)} {sign} {plain(rules.min_volume)}", known.facts_by)
     return RuleOutcome(rule="average_volume", outcome=_outcome(passed=enough), detail=detail)
 
 
 def _gap(known: Known, rules: ScreenRules) -> RuleOutcome:
     if known.previous_close is None:
-        return _missing("gap", "previous close unknown", rules)
+        return _missing("gap", known.price_gap or "previous close unknown", rules)
     if not known.priced_today or known.price is None:
         # Before the bell nobody can know it; the session holds the day's first price against the same limit.
         return RuleOutcome(rule="gap", outcome=Outcome.SKIPPED, detail="no price today yet: asked at the first one")
     gap = abs(known.price / known.previous_close - ONE)
     detail = f"{gap.quantize(_RATIO_DIGITS)} of {plain(known.previous_close)}, limit {plain(rules.max_gap)}"
+    detail = _by(detail, known.priced_by)
     return RuleOutcome(rule="gap", outcome=_outcome(passed=gap <= rules.max_gap), detail=detail)
+
+
+def _tradable(known: Known, rules: ScreenRules) -> RuleOutcome:
+    if known.tradable is None:
+        detail = f"{known.listing} does not say; the broker is asked with the order"
+        return RuleOutcome(rule="tradable", outcome=Outcome.SKIPPED, detail=detail)
+    if known.tradable and rules.fractions and known.fractionable is False:
+        detail = f"not fractionable by {known.listing}, and FRACTIONAL is true"
+        return RuleOutcome(rule="tradable", outcome=Outcome.FAILED, detail=detail)
+    detail = known.listing if known.tradable else f"not tradable by {known.listing}"
+    return RuleOutcome(rule="tradable", outcome=_outcome(passed=known.tradable), detail=detail)
 
 
 def _block_list(known: Known, rules: ScreenRules) -> RuleOutcome:
@@ -97,16 +125,36 @@ def _block_list(known: Known, rules: ScreenRules) -> RuleOutcome:
     return RuleOutcome(rule="block_list", outcome=_outcome(passed=not blocked), detail=detail)
 
 
-def _within(rule: str, value: Decimal, low: Decimal, high: Decimal) -> RuleOutcome:
+def _within(rule: str, value: Decimal, low: Decimal, high: Decimal, source: str) -> RuleOutcome:
     inside = low <= value <= high
-    detail = f"{plain(value)} {'in' if inside else 'outside'} [{plain(low)}, {plain(high)}]"
+    detail = _by(f"{plain(value)} {'in' if inside else 'outside'} [{plain(low)}, {plain(high)}]", source)
     return RuleOutcome(rule=rule, outcome=_outcome(passed=inside), detail=detail)
+
+
+def _by(detail: str, source: str) -> str:
+    return f"{detail}; {source}" if source else detail
 
 
 def _missing(rule: str, words: str, rules: ScreenRules) -> RuleOutcome:
     """Return what a missing datum means: passed over in test mode, a refusal with real money."""
     outcome = Outcome.SKIPPED if rules.test_mode else Outcome.FAILED
     return RuleOutcome(rule=rule, outcome=outcome, detail=words)
+
+
+def passes(outcomes: Iterable[RuleOutcome]) -> bool:
+    """Return whether no rule failed."""
+    return all(outcome.outcome is not Outcome.FAILED for outcome in outcomes)
+
+
+def ranked(judged: Iterable[Verdict], candidates_max: int) -> tuple[Verdict, ...]:
+    """Return the verdicts with ranks for the best that passed; ties go by average volume, then by symbol."""
+    verdicts = tuple(judged)
+    order = sorted(
+        (verdict for verdict in verdicts if verdict.passed),
+        key=lambda verdict: (-verdict.score, -(verdict.average_volume or ZERO), verdict.symbol),
+    )
+    ranks = {verdict.symbol: place for place, verdict in enumerate(order[:candidates_max], start=1)}
+    return tuple(replace(verdict, rank=ranks.get(verdict.symbol, 0)) for verdict in verdicts)
 
 
 def _outcome(*, passed: bool) -> Outcome:
