@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from tbot_bot.broker.alpaca_requests import opens
 from tbot_bot.broker.alpaca_wire import (
     BUST,
     CANCEL_REJECTED,
@@ -141,7 +142,7 @@ class AlpacaBook:
         return ZERO if page is None or page.order is None else max(page.order.filled, page.told)
 
     def opposite(self, request: OrderRequest) -> dict[str, str]:
-        """Return our open orders on the other side of the same instrument: Alpaca's ids by ours."""
+        """Return our open entries on the other side of the same instrument: Alpaca's ids by ours."""
         return {
             client_order_id: page.order.order_id
             for client_order_id, page in self._pages.items()
@@ -149,6 +150,7 @@ class AlpacaBook:
             and page.order.status.open
             and page.order.instrument.symbol == request.instrument.symbol
             and page.order.buys != request.side.buys
+            and opens(page.request)
         }
 
     def client_order_id(self, order_id: str) -> str | None:
