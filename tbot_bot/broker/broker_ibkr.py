@@ -341,8 +341,9 @@ class IbkrBroker:
         kept = book.orders.get(name)
         if kept is not None:
             kept.followed = True
-            if name not in listed and not kept.over and not book.filled_quantity(name):
-                return None if not kept.acknowledged else self._unlisted(name, kept)
+            filled = book.filled_quantity(name)
+            if name not in listed and not kept.over and filled < kept.request.quantity:
+                return self._unlisted(name, kept) if kept.acknowledged or filled else None
         return book.order(name)
 
     def _unlisted(self, name: str, kept: Kept) -> BrokerOrder | None:
@@ -395,6 +396,3 @@ def ibkr_broker(
     """
     endpoint, live = ibkr_endpoint(settings, client_id)
     return IbkrBroker(endpoint, now=now, authorization=authorization, live=live)
-
-
-__all__ = ["IbkrBroker", "ibkr_broker"]

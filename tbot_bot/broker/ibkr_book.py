@@ -135,6 +135,8 @@ class Book:
                 kept.order_id, kept.client_id, kept.standing = sight.order_id, sight.client_id, sight.standing
             elif sight.standing.over:
                 return []  # an older order of the same name
+        if sight.standing.over and not kept.over and 0 < sight.perm_id != kept.perm_id > 0:
+            return []  # the same: completed orders come without their numbers
         kept.perm_id = sight.perm_id or kept.perm_id
         return [event for event in self._stands(name, kept, sight.standing) if kept.followed]
 

@@ -254,6 +254,9 @@ class GatewayLink:
         ib.execDetailsEvent += lambda _trade, fill: self._listener.executed(fill)
         ib.commissionReportEvent += lambda _trade, _fill, report: self._listener.charged(report)
         ib.disconnectedEvent += lambda: self._on_disconnected(ib)
+        for event in (ib.errorEvent, ib.orderStatusEvent, ib.execDetailsEvent, ib.commissionReportEvent):
+            # the library would only log it; what was missed is read again with the next connection
+            event.error_event += lambda _event, error: self._drop(f"news that could not be taken in: {error!r}")
 
     def _mark_up(self) -> None:
         self._up_since = asyncio.get_running_loop().time()

@@ -78,8 +78,8 @@ class OrderDesk:
         self._moved.set()
         if self.book.waiting and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_OVERDUE_SECONDS, self._overdue)
-        revived, self.book.revived = self.book.revived, []
-        for name in revived:
+        while self.book.revived and self.link.is_up:
+            name = self.book.revived.pop()
             self.send_cancel(name, self.book.orders[name])
 
     def _overdue(self) -> None:

@@ -1,5 +1,6 @@
 """Laws of the IBKR adapter's book: whatever order the gateway's facts come in, the story told is the same."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -159,6 +160,7 @@ def test_an_older_order_of_the_same_name_says_nothing_of_the_present_one():
     made = book()
     made.seen(sight(Standing.WORKING))
     assert made.seen(sight(Standing.CANCELLED, order_id=12)) == []
+    assert made.seen(replace(sight(Standing.CANCELLED, order_id=0), perm_id=3)) == []
     known = made.order(ENTRY)
     assert known is not None
     assert known.status is BrokerOrderStatus.WORKING

@@ -225,6 +225,19 @@ async def test_an_order_that_the_gateway_lists_no_longer_is_in_doubt_and_then_ov
         assert (found.status, found.reason) == (BrokerOrderStatus.CANCELLED, "the gateway lists it no longer")
 
 
+async def test_news_that_cannot_be_taken_in_are_read_again_over_a_new_connection(monkeypatch):
+    async with Pit() as pit:
+        broker = await pit.connected()
+        await broker.submit(order(ENTRY, limit=pit.price("1.01")))
+        broker.drain()
+        monkeypatch.setattr(broker._desk, "_printed", lambda *_, **__: 1 / 0)
+        pit.step(5)
+        await pit.hears(lambda: not broker.link.is_up)
+        monkeypatch.undo()
+        await pit.hears(lambda: broker.link.is_up)
+        assert len(fills(await pit.events(broker, fills))) == 1
+
+
 async def test_an_order_number_that_was_used_is_changed_for_the_next():
     async with Pit() as pit:
         broker = await pit.connected()
