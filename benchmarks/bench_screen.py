@@ -133,10 +133,12 @@ def sandbox(bars: Path) -> Iterator[dict[str, str]]:
 
 
 def write_settings(home: Path, settings: dict[str, str], *, alpaca: bool) -> None:
-    names = [name for name in settings if name.startswith("FINNHUB") or (alpaca and name.startswith("ALPACA"))]
+    broker = "ALPACA" if alpaca else "IBKR"
+    names = [name for name in settings if name.startswith(("FINNHUB", broker))]
     (home / ".env").write_text("".join(f"{name}={settings[name]}\n" for name in names))
     (home / ".env").chmod(0o600)
-    (home / ".env_bot").write_text("TEST_MODE=false\nTOTAL_CAPITAL=1000000\nALPACA_ENABLED=true\n")
+    flags = f"ALPACA_ENABLED={'true' if alpaca else 'false'}\nIBKR_ENABLED={'false' if alpaca else 'true'}\n"
+    (home / ".env_bot").write_text(f"TEST_MODE=false\nTOTAL_CAPITAL=1000000\n{flags}")
 
 
 def screened(home: Path) -> Screened:

@@ -16,10 +16,17 @@ from tbot_bot.config.named_files import universe_symbols
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.screen_sources import Listing, ListingSource
 
-HOUR_UTC: Final = 5
-"""After New York's evening trading has ended and the vendors have counted the day; done hours before the bell."""
+HOURS_UTC: Final = "5-11"
+"""After New York's evening trading has ended and the vendors have counted the day; each hour after the first takes up
+what the one before it left undone, and the last is before the bell."""
 MINUTE_UTC: Final = 20
 _LOCK: Final = "fundamentals.lock"
+
+
+class UnderWay(DataError):
+    """Another process refreshes already."""
+
+    code = "UNDER_WAY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,8 @@ async def refresh_fundamentals(settings: Settings, progress: Callable[[int, int]
 
     Raises:
         ConfigError: there is no key of Finnhub.
-        DataError: another refresh is under way, no list of symbols can be had, or the cache cannot be used.
+        UnderWay: another refresh is.
+        DataError: no list of symbols can be had, or the cache cannot be used.
         VendorKeysRefused: Finnhub or Alpaca does not know the key.
     """
     from tbot_bot.marketdata.fundamentals_refresh import refresh  # noqa: PLC0415 - the supervisor does without
@@ -78,7 +86,7 @@ async def refresh_fundamentals(settings: Settings, progress: Callable[[int, int]
         lock.take()
     except AlreadyRunning as error:
         what = f"a refresh is under way already (pid {error.pid or 'unknown'})"
-        raise DataError(what, mend="Let it end; it goes on where the one before it ended.") from None
+        raise UnderWay(what, mend="Let it end; it goes on where the one before it ended.") from None
     try:
         with open_cache(settings.home) as cache:
             async with live_sources(settings) as sources:
@@ -126,6 +134,9 @@ def main(home: Path) -> int:
     with scrubbed_output():
         try:
             report = asyncio.run(refresh_fundamentals(load_settings(home, {}), lambda _done, _of: None))
+        except UnderWay as error:  # of a supervisor before this one: it does what we would do
+            sys.stdout.write(f"{error}\n")
+            return DONE
         except TbotError as error:
             sys.stdout.write(f"fundamentals were not refreshed: {error}\n")
             return status_of(error)
@@ -137,5 +148,5 @@ if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[1])))
 
 
-__all__ = ["HOUR_UTC", "MINUTE_UTC", "RefreshReport", "command", "first_listings", "main", "refresh_fundamentals",
-           "wanted_nightly"]  # fmt: skip
+__all__ = ["HOURS_UTC", "MINUTE_UTC", "RefreshReport", "UnderWay", "command", "first_listings", "main",
+           "refresh_fundamentals", "wanted_nightly"]  # fmt: skip

@@ -56,6 +56,7 @@ class Housekeeping:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._refresh: asyncio.subprocess.Process | None = None
+        self._refresh_complaint = ""
         self.book: Final = FactBook()
 
     def start(self, scheduler: BaseScheduler, settings: Settings | None = None) -> None:
@@ -68,7 +69,7 @@ class Housekeeping:
         scheduler.add_job(self._look_in_time, "interval", minutes=DISK_EVERY_MINUTES)
         if settings is not None and fundamentals_job.wanted_nightly(settings):
             self._begin(self.refresh_fundamentals())  # what an earlier night has left undone
-            at = {"hour": fundamentals_job.HOUR_UTC, "minute": fundamentals_job.MINUTE_UTC}
+            at = {"hour": fundamentals_job.HOURS_UTC, "minute": fundamentals_job.MINUTE_UTC}
             scheduler.add_job(self._refresh_in_time, "cron", **at)
 
     async def close(self) -> None:
@@ -104,7 +105,7 @@ class Housekeeping:
             self._begin(self.refresh_fundamentals())
 
     async def refresh_fundamentals(self) -> None:
-        """Have a process of its own refresh the fundamentals, and tell what came of it; people hear of failures."""
+        """Have a process of its own refresh the fundamentals; people hear of a failure, once while it stays so."""
         words = fundamentals_job.command(self._records.home)
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         try:
@@ -122,8 +123,10 @@ class Housekeeping:
             self._refresh = None
         text = told.decode(errors="replace").strip()[-_TEXT_MAX:]
         self._log.info("fundamentals_refreshed", status=status, told=text)
-        if status and not self._closing:
-            self._say(text or f"the refresh of the fundamentals ended with status {status}")
+        complaint = (text or f"the refresh of the fundamentals ended with status {status}") if status else ""
+        if complaint and complaint != self._refresh_complaint and not self._closing:
+            self._say(complaint)
+        self._refresh_complaint = complaint
 
     async def rotate(self, *, new_day: bool = False) -> None:
         """Bring the logs in order; a failure is told once, as long as it stays the same."""

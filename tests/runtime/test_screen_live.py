@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import time
 from types import SimpleNamespace
 
@@ -198,7 +199,7 @@ async def test_a_supervisor_refreshes_at_its_start_and_every_night_in_a_process_
             await until(lambda: len(cache.facts()) == 2)
         await house.close()
     jobs = [str(job.trigger) for job in scheduler.get_jobs()]
-    assert "cron[hour='5', minute='20']" in jobs
+    assert "cron[hour='5-11', minute='20']" in jobs
     assert told == [], "a good night is no news"
     assert {asked.query["symbol"] for asked in vendor.seen} == {"AAA", "BBB"}
 
@@ -208,6 +209,7 @@ async def test_a_refresh_that_fails_is_told_once_with_its_reason_and_without_the
     with VendorStandIn(usual) as vendor:
         night_home(tmp_path, vendor.url, key="changeme-wrong-0815")
         _, house = house_of(tmp_path, told=told)
+        await house.refresh_fundamentals()
         await house.refresh_fundamentals()
     assert len(told) == 1
     assert told[0].startswith("fundamentals were not refreshed: finnhub GET /stock/metric: the key is refused")
@@ -250,5 +252,7 @@ def test_two_refreshes_never_run_at_once(tbot, tmp_path):
         (tmp_path / "output" / "cache").mkdir(parents=True)
         with Lock(tmp_path / "output" / "cache" / "fundamentals.lock"):
             told = tbot("fundamentals", "refresh")
+            nightly = subprocess.run(fundamentals_job.command(tmp_path), capture_output=True, text=True, check=False)
     assert (told.status, "under way already" in told.err) == (1, True)
+    assert (nightly.returncode, "under way already" in nightly.stdout) == (0, True), "that is no alarm at night"
     assert vendor.seen == []
