@@ -75,7 +75,7 @@ def one(way: str, speed: float) -> tuple[float, float]:
         finally:
             bot.kill()
             bot.wait()
-            with suppress(OSError, ValueError, KeyError):
+            with suppress(OSError, ValueError, KeyError):  # there is none left
                 os.killpg(json.loads((home / "control" / "runner.json").read_text())["pid"], signal.SIGKILL)
 
 
@@ -89,7 +89,7 @@ def _killed(
             raise SystemExit(f"{held} positions only:\n{(home / 'out.txt').read_text(encoding='utf-8')}")
         time.sleep(0.05)
         status = home / "output" / "status_bot.json"
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):  # not written yet
             held = len(json.loads(status.read_text(encoding="utf-8")).get("positions", ()))
     if way == "dead":
         runner = json.loads((home / "control" / "runner.json").read_text(encoding="utf-8"))["pid"]

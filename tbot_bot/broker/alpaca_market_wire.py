@@ -164,7 +164,7 @@ def contracts_of(value: object) -> tuple[tuple[WireContract, ...], str]:
         try:
             instrument = option_of(text(one, "symbol", "contract"))
         except UnknownMessage:
-            continue
+            continue  # a contract whose name we cannot read is none that we would buy
         if words(one, "multiplier") in {"", "100"} and words(one, "size") in {"", "100"}:
             found.append(WireContract(instrument=instrument, tradable=one.get("tradable") is True))
     return tuple(found), words(told, "next_page_token")

@@ -271,7 +271,7 @@ class AlpacaBroker:
                     await self._look.wait()
                     await asyncio.sleep(_STEP_SECONDS * 2)  # the stream may be about to tell
             except TimeoutError:
-                pass
+                pass  # nobody asked for a look: it is time for one all the same
             self._look.clear()
             if self.book.unfinished() or self.book.gaps():
                 await self._reconcile()

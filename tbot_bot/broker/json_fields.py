@@ -67,7 +67,7 @@ def exact_number(value: object, what: str) -> Decimal:
         try:
             return exact(value)
         except ValueError:
-            pass
+            pass  # said below, with what it is
     raise UnknownMessage(f"{what} is {value!r}, no number")
 
 

@@ -80,6 +80,11 @@ TABLE: Final[dict[str, Verdict]] = {
         BrokerError, code="UNKNOWN_MESSAGE", severity=Severity.CRITICAL
     ),
     "tbot_bot.core.errors.BrokerProblem": _BROKER,
+    # what the sandbox answers its clients: raised and caught at its edge
+    "tbot_bot.sandbox.alpaca_requests.AlpacaError": _BROKER,
+    "tbot_bot.sandbox.tickets.Refused": _BROKER,
+    "tbot_bot.sandbox.tws_frames.Malformed": _BROKER,
+    "tbot_bot.sandbox.tws_tickets.Objection": _BROKER,
     # the network
     "builtins.TimeoutError": _NETWORK,
     "builtins.ConnectionError": _NETWORK,

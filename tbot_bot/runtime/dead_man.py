@@ -139,7 +139,7 @@ class Work:
                     heart.beat(CLOSING, self.request.clock.now())
                 await asyncio.sleep(_NAP_SECONDS)
         finally:
-            with suppress(OSError):
+            with suppress(OSError):  # a pulse that cannot be removed goes stale by itself
                 heart.stop()
 
     # --- what is ours -------------------------------------------------------------------------------------------------

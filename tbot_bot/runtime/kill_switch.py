@@ -152,7 +152,7 @@ def _filed(path: Path) -> Engagement | None:
     if not isinstance(data, dict):
         return Engagement(by="unknown", why=f"unreadable {KILLED_FILE}")
     at: Instant | None = None
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError):  # engaged, at a time that cannot be read
         at = parse_iso(data["at"])
     return Engagement(
         by=str(data.get("by", "unknown")),

@@ -78,7 +78,7 @@ class ShutdownFlag:
         """Read what `plain` writes; None where it is something else."""
         if not isinstance(data, dict):
             return None
-        with suppress(KeyError, ValueError, TypeError, AttributeError):
+        with suppress(KeyError, ValueError, TypeError, AttributeError):  # something else: None
             lists = ("cancelled", "closed", "kept", "left", "problems")
             return cls(
                 reason=str(data["reason"]),

@@ -125,7 +125,7 @@ def _own_words(home: Path, carried: Carried, *, by: str, why: str, keep: bool, a
         done=carried.done,
         left=() if carried.done else (carried.words,),
     )
-    with suppress(OSError):
+    with suppress(OSError):  # the caller says it as well
         write_flag(home, flag)
     return flag
 
@@ -188,7 +188,7 @@ def _end(control: Path) -> tuple[str, ...]:
     problems = []
     pid = supervisor_pid(control)
     if pid:
-        with suppress(ProcessLookupError, PermissionError):
+        with suppress(ProcessLookupError, PermissionError):  # whether it died is looked at
             os.kill(pid, signal.SIGKILL)
         if not wait_until(lambda: supervisor_pid(control) is None, _DYING_SECONDS):
             problems.append(f"the supervisor (pid {pid}) does not die")
@@ -197,7 +197,7 @@ def _end(control: Path) -> tuple[str, ...]:
         try:
             os.killpg(runner, signal.SIGKILL)  # it leads a group of its own
         except (ProcessLookupError, PermissionError):
-            with suppress(ProcessLookupError, PermissionError):
+            with suppress(ProcessLookupError, PermissionError):  # whether it died is looked at
                 os.kill(runner, signal.SIGKILL)
         if not wait_until(lambda: holder(control / RUNNER_LOCK) is None, _DYING_SECONDS):
             problems.append(f"the runner (pid {runner}) does not die")

@@ -114,7 +114,7 @@ class Run:
     def _in_progress(self) -> bool:
         for mode in MODES:
             path = journal_path(self.request.home / "output" / "journal", mode)
-            with suppress(JournalError, CodecError, OSError):
+            with suppress(JournalError, CodecError, OSError):  # a broken journal hinders no closing
                 if path.exists():
                     with open_reader(path) as journal:
                         progress = progress_of(journal, self.request.session)
@@ -187,7 +187,7 @@ class Run:
 
 def tell(text: str) -> None:
     """Say it; that nobody can hear keeps nothing from being closed."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # as the line above says
         say(text)
 
 

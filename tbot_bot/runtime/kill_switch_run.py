@@ -79,7 +79,7 @@ def reach(home: Path, control: Path) -> Reach | None:
         try:
             session = _session(home, control, date.fromisoformat(day), int(run))
         except ValueError:
-            continue
+            continue  # a folder of somebody else's
         remark = f"the day in hand is not on record, so the newest venue's books were taken: {folder.name}"
         return Reach(arguments=RunnerArguments(session=session, home=home), knows_market=False, remark=remark)
     return None

@@ -202,7 +202,7 @@ class Line:
         """Stop sending; a client that went away is no error."""
         assert self._sender is not None  # noqa: S101 - entered
         self._sender.cancel()
-        with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+        with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):  # it has gone: as it should
             await self._sender
         return kind is not None and issubclass(kind, WebSocketDisconnect)
 

@@ -50,7 +50,7 @@ class TwsServer:
         """End every connection and the listening."""
         if self._watch is not None:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):  # by the line above
                 await self._watch
         await self._leave()
         self.gateway.close()

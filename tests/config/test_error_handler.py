@@ -49,6 +49,10 @@ from tbot_bot.core.calendar import NotATradingDay
 from tbot_bot.core.codec import CodecError
 from tbot_bot.journal.files import JournalWriteFailed
 from tbot_bot.reporting.atomic import RecordsError
+from tbot_bot.sandbox.alpaca_requests import AlpacaError
+from tbot_bot.sandbox.tickets import Refused
+from tbot_bot.sandbox.tws_frames import Malformed
+from tbot_bot.sandbox.tws_tickets import Objection
 
 KINDS = [kind for kind in TbotError.__subclasses__() if kind.__module__ == error_handler.__name__]
 
@@ -202,6 +206,11 @@ ROWS = [
     (JournalWriteFailed("x"), JournalError, "JOURNAL_WRITE", False, "critical"),
     (MachineError("x"), MachineError, "MACHINE", False, "error"),
     (RecordsError("x"), TbotError, "RECORDS", True, "error"),
+    # the sandbox's refusals of what its clients ask
+    (AlpacaError.__new__(AlpacaError), BrokerError, "BROKER", False, "error"),
+    (Refused.__new__(Refused), BrokerError, "BROKER", False, "error"),
+    (Malformed("x"), BrokerError, "BROKER", False, "error"),
+    (Objection.__new__(Objection), BrokerError, "BROKER", False, "error"),
     # nobody has thought of these: defects
     (KeyError("x"), LogicError, "UNEXPECTED", False, "critical"),
     (IndexError("x"), LogicError, "UNEXPECTED", False, "critical"),

@@ -199,9 +199,11 @@ def test_the_kill_switch_works_with_broken_settings_and_keeps_the_bot_from_start
     (tmp_path / ".env").write_text("CONTROL_DIR=flags\nNONSENSE=1\n", encoding="ascii")
     ended = tbot(tmp_path, "kill", "--why", "a test")
     assert ended.returncode == 0, ended.stderr
-    assert "no bot is running" in ended.stdout
-    flag = json.loads((tmp_path / "flags" / "control_kill.txt").read_text("utf-8"))
-    assert flag["why"] == "a test"
+    assert "nothing of ours rests or is held" in ended.stdout
+    latch = json.loads((tmp_path / "flags" / "killed.json").read_text("utf-8"))
+    assert latch["why"] == "a test"
+    assert tbot(tmp_path, "kill").returncode == 0  # again: it stays as it is
+    assert json.loads((tmp_path / "flags" / "killed.json").read_text("utf-8")) == latch
 
 
 def test_an_engaged_kill_switch_ends_a_run_with_status_5_and_no_report(tmp_path):
