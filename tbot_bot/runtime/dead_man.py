@@ -17,7 +17,8 @@ from typing import Final
 from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
 from tbot_bot.broker.matching import Venue
 from tbot_bot.broker.venue_state import PutPricer
-from tbot_bot.config.error_handler import BrokerError, JournalError, TbotError
+from tbot_bot.config.error_handler import BrokerError, ConfigError, JournalError, TbotError
+from tbot_bot.config.settings import load_settings
 from tbot_bot.core.codec import CodecError, loads
 from tbot_bot.core.commands import Decided, ReplaceOrder, SubmitOrder, TradeApproved, TradeRecord
 from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable
@@ -34,6 +35,7 @@ from tbot_bot.runtime.flattening import EXIT_REASON, UNCLOSED, Flattener, VenueT
 from tbot_bot.runtime.heartbeat import Heart
 from tbot_bot.runtime.last_resort import scrubbed_output
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
+from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 
 CLOSING: Final = "closing without an engine"
@@ -114,6 +116,7 @@ class Work:
         """Do the same for a caller that holds the runner's lock."""
         known, market = self._known(), self._market()
         venues = tuple(self._venues(market))
+        self.left += self._beyond_reach()
         flatteners = self.flatteners = tuple(self._flattener(broker, known) for _, broker in venues)
         async for _ in steps_of(market, [broker for _, broker in venues], self.request.clock, self._late):
             if all([await flattener.step() for flattener in flatteners]):
@@ -210,6 +213,20 @@ class Work:
                     yield Mode(mode), broker
             except (BrokerError, BrokerUnavailable, ValueError) as error:
                 self.left.append(f"{path.name} cannot be opened: {error}")
+
+    def _beyond_reach(self) -> list[str]:
+        """Return the real brokers of this installation: nothing here is proven at them, so their stops are left."""
+        overrides = {"TEST_MODE_VENUE": "simulator", "TEST_MODE": "true"} if self.request.rehearsal else {}
+        given = dict(self.request.overrides) | overrides
+        try:
+            bot = load_settings(self.request.home, given, defaults_if_absent=self.request.rehearsal).bot
+        except ConfigError as error:
+            self.tell(f"the settings cannot be used, so it is not known whether a broker is real: {error}")
+            return []
+        if is_embedded(bot):
+            return []
+        mend = "its positions are not closed by this path, their protective stops rest there: close them at the broker"
+        return [f"{name}: {mend}" for name in bot.enabled_brokers]
 
     # --- what is left behind ------------------------------------------------------------------------------------------
 

@@ -91,7 +91,9 @@ class LiveSession(SessionBase):
         )
         self._market, self._time, self._grace = market, time, grace or Grace()
         self._reconciler = BrokerReconciler(shell, brokers, lambda: self._settle(every=False))
-        self._look_at = self._check_at = 0.0
+        self._look_at = self._check_at = self._settle_at = 0.0
+        self._listening_since = Instant(0)
+        """Market time from which data are missed: what came before is fetched, and nobody is to blame for it."""
         self._marking = False
 
     # --- from beginning to end ----------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ class LiveSession(SessionBase):
         book, close = self._market.book, self._spec.windows.market_close
         first = max(self._pacer.now() or self._shell.at, self._shell.at)
         self._time.until = book.floor(first) if book.floor(first) >= self._shell.at else book.following(first)
-        self._telling = True
+        self._telling, self._listening_since = True, first
         while not self._shell.ended and self._boundary <= close:
             await self._mind_the_clock()
             await self._take_news()
@@ -185,7 +187,7 @@ class LiveSession(SessionBase):
     async def _catch_up(self, now: Instant) -> None:
         """After a jump of the clock: look every order up, and tell what was missed as history."""
         until = self._market.book.floor(now)
-        self._time.until = self._market.book.following(now)
+        self._time.until, self._listening_since = self._market.book.following(now), now
         await self._settle(every=True)
         self._market.hear()
         await self._market.fetch(until)
@@ -204,7 +206,10 @@ class LiveSession(SessionBase):
             for event in broker.drain():
                 if self._is_known(event):
                     await self._shell.take(event)
-        if self._shell.doubted:
+        if (
+            self._shell.doubted and monotonic_seconds() >= self._settle_at
+        ):  # a broker that hangs is not asked in a storm
+            self._settle_at = monotonic_seconds() + _LOOK_SECONDS
             await self._settle(every=False)
         answers = self._market.inbox.take()
         if answers:
@@ -274,6 +279,7 @@ class LiveSession(SessionBase):
             return 0.0
         since = min(self._market.book.lacking(self._boundary), default=self._boundary)
         due = self._market.book.following(since) if since < self._boundary else self._boundary
+        due = max(due, self._listening_since)
         return max(self._pacer.real_seconds(Duration(now - due)) or 0.0, 0.0)
 
     def _mark_beside(self) -> None:

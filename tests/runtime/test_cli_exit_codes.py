@@ -1,6 +1,6 @@
 """One table of exit codes, the same in the code, in the help and in the operator's guide; each one that can happen.
 
-Code 6 comes with the first real broker: there are no credentials to refuse yet.
+Code 6 needs a broker to refuse the keys: tests/runtime/test_live_session.py lets the sandbox do it.
 """
 
 import os
@@ -38,6 +38,7 @@ def test_the_table_is_the_same_in_the_help_and_in_the_guide(tmp_path):
 def test_every_part_of_the_program_means_the_same_by_a_number():
     assert {supervisor.KILLED, int(RunnerExit.KILLED)} == {cli_output.HALTED}
     assert int(RunnerExit.LOCKED) == cli_output.ALREADY_RUNNING
+    assert int(RunnerExit.CREDENTIALS) == cli_output.CREDENTIALS
     assert cli_output.status_of(AlreadyRunning(REPOSITORY, 1)) == cli_output.ALREADY_RUNNING
     assert [code for code, _ in EXIT_CODES] == [0, 1, 2, 3, 4, 5, 6, 130]
 
