@@ -92,7 +92,7 @@ def with_another_future(days, minute, seed):
     return other
 
 
-@pytest.mark.parametrize("seed", [3, 5])
+@pytest.mark.parametrize("seed", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_no_decision_changes_when_the_future_does(tmp_path, seed):
     """An instant in each phase of each session: what was decided by then knows nothing of what came later."""
     days, vix = random_walks(seed), write_vix(tmp_path / "vix.csv")

@@ -260,6 +260,7 @@ def test_by_the_command_where_the_bot_does_not_obey(bot, trouble):
     assert_killed(bot, source="cli")
 
 
+@pytest.mark.slow
 def test_by_a_runner_that_is_given_up(bot):
     bot.started_with_positions()
     bot.poison("raises")
@@ -269,6 +270,7 @@ def test_by_a_runner_that_is_given_up(bot):
     assert "the runner ended 4 times" in bot.flag()["reason"]
 
 
+@pytest.mark.slow
 def test_by_the_loss_limit(tmp_path):
     falling = [*breakout_up(30), *[(50.5, 50.6, 50.4, 50.5)] * 360]
     bot = Bot(tmp_path, bars={"AAA": falling, "BBB": falling}, settings=("DAILY_LOSS_LIMIT=0.0001",))
@@ -335,6 +337,7 @@ def test_the_command_works_where_the_bot_is_dead_and_this_is_broken(bot, breakag
     assert_killed(bot, source="cli", journal=not breakage.startswith("the journal"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breakage", [
     "the journal is garbage",
     pytest.param("both settings files are garbage", marks=pytest.mark.slow),
@@ -371,6 +374,7 @@ def test_it_works_with_an_engine_that_raises_on_every_bar(bot, way):
     assert bot.flag()["done"]
 
 
+@pytest.mark.slow
 def test_it_works_on_a_full_disk_and_says_what_could_not_be_written(bot):
     """The venue's own books stand for the broker's: they have room, the journal has none."""
     bot.started_with_positions()

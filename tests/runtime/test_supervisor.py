@@ -147,7 +147,10 @@ def test_when_both_are_killed_the_next_supervisor_takes_the_day_up_again(install
     installation.assert_sound()
 
 
-@pytest.mark.parametrize("phase", ["screen", "analysis", "breakout", "monitoring"])
+@pytest.mark.parametrize(
+    "phase",
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("screen", "analysis")] + ["breakout", "monitoring"],
+)
 def test_sigterm_in_any_phase_closes_everything_and_ends_with_status_zero(installation, phase):
     supervisor = installation.supervise()
     installation.until_phase(phase)

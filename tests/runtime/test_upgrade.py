@@ -145,6 +145,7 @@ def test_code_replaced_in_place_closes_what_is_open(installation, release):
     assert_sound(installation)
 
 
+@pytest.mark.slow
 def test_code_replaced_in_place_begins_no_session_and_pulls_no_kill_switch(installation, release):
     place = release("here")
     supervisor = installation.supervise(place)

@@ -370,7 +370,7 @@ def server(tmp_path):
 
 
 @pytest.mark.skipif(not SSHD or shutil.which("ssh") is None, reason="no ssh server is installed here")
-@pytest.mark.parametrize("via", ["tar", "auto"])
+@pytest.mark.parametrize("via", [pytest.param("tar", marks=pytest.mark.slow), "auto"])
 def test_push_and_rollback_over_ssh(checkout, target, server, via):
     there = f"127.0.0.1:{target}"
     first = checkout.commit("print(1)\n")
