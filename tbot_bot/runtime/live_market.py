@@ -66,7 +66,8 @@ class MarketSources:
     screener: LiveScreener
     vix: tuple[VixSource, ...] = ()
     """Asked one after another, until one has a value."""
-    puts: PutSource | None = None
+    puts: Mapping[str, PutSource] = field(default_factory=dict)
+    """By broker."""
 
 
 @dataclass(slots=True)
@@ -158,9 +159,9 @@ class LiveMarket:
         self.inbox.put(lambda now: VixRead(at=now, reading=reading))
 
     async def _read_puts(self, request: ReadPutQuotes) -> None:
-        source = self._sources.puts
+        source = self._sources.puts.get(request.broker)
         if source is None:
-            problem = "no enabled broker quotes puts"
+            problem = f"{request.broker} quotes no puts here"
             found = PutQuotesRead(at=request.at, trade_id=request.trade_id, quotes=(), problem=problem)
         else:
             found = await source.put_quotes(request)

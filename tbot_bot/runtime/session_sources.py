@@ -119,7 +119,7 @@ class LiveSources:
             feed=self._feed,
             screener=VendorScreener(self._room.request, spec.strategy, self._note),
             vix=tuple(one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)),
-            puts=next((one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)), None),
+            puts={name: one.market for name, one in self.brokers.items() if isinstance(one, IbkrBroker)},
         )
         book = MinuteBook(bell=windows.bell, close=windows.market_close, span=windows.bar_span)
         market = LiveMarket(sources, book, note=self._note, report=self._room.report)
