@@ -33,7 +33,7 @@ from tbot_bot.runtime.last_resort import Report, watched
 from tbot_bot.runtime.live_brokers import capabilities_of, connect, connect_again, live_brokers
 from tbot_bot.runtime.live_market import LiveMarket, MarketSources
 from tbot_bot.runtime.live_session import LiveSession, SessionTime
-from tbot_bot.runtime.market_source import is_embedded
+from tbot_bot.runtime.market_source import is_embedded, refuse_live_accounts
 from tbot_bot.runtime.pacers import Pacer
 from tbot_bot.runtime.retry import RealWaiting
 from tbot_bot.runtime.runner_arguments import RunnerArguments
@@ -174,7 +174,7 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
 
     Raises:
         CredentialsRejected: a broker does not know our keys.
-        BrokerError: a broker will not let its account trade.
+        BrokerError: a broker will not let its account trade, or the account is a live one.
         ConfigError: live, but without keys for market data, or with a broker that is sent no orders.
         DataError: the embedded data cannot be used for this day.
     """
@@ -187,6 +187,7 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
     def note(text: str) -> None:
         room.log.warning("live", note=text)
 
+    refuse_live_accounts(room.settings.bot)
     time = SessionTime(room.clock)
     brokers = live_brokers(room.settings, now=time.now, note=note)
     async with AsyncExitStack() as stack:

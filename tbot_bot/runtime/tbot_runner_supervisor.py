@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from tbot_bot import __version__
-from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem, TbotError
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.identity import Mode
@@ -31,7 +30,7 @@ from tbot_bot.runtime.kill_switch import engage, engagement
 from tbot_bot.runtime.kill_switch_run import carry_out_now
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
-from tbot_bot.runtime.market_source import is_embedded
+from tbot_bot.runtime.market_source import is_embedded, refuse_live_accounts
 from tbot_bot.runtime.releases import stay_in_release
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
@@ -72,7 +71,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
                 _complain(console, check_line(check))
             return BUILD_CHECK
         if not is_embedded(bot):
-            _refuse_real_money(settings)
+            refuse_live_accounts(bot)
             status, words = authenticate(request.home, settings)
             if words:
                 _complain(console, words)
@@ -172,6 +171,7 @@ def _read_again(request: RunRequest, first: Settings) -> Settings:
         TbotError: they cannot be used, or not without a new start: journal and locks are open where the first say.
     """
     settings = _settings_of(request)
+    refuse_live_accounts(settings.bot)
     if _places(settings) != _places(first):
         expected = "TEST_MODE, TEST_MODE_VENUE, FORCE_PAPER_EXPORT and CONTROL_DIR as they were at the start"
         mend = "Change them back, or stop the bot and start it again."
@@ -182,19 +182,6 @@ def _read_again(request: RunRequest, first: Settings) -> Settings:
 def _places(settings: Settings) -> tuple[bool, bool, bool, Path]:
     bot = settings.bot
     return bot.test_mode, is_embedded(bot), bot.force_paper_export, settings.env.control_dir
-
-
-def _refuse_real_money(settings: Settings) -> None:
-    """Stop a start with a live account: what closes everything without a runner has not been proven at one yet."""
-    bot = settings.bot
-    modes = {"ALPACA_MODE": (bot.alpaca_enabled, bot.alpaca_mode), "IBKR_MODE": (bot.ibkr_enabled, bot.ibkr_mode)}
-    live = [name for name, (enabled, mode) in modes.items() if enabled and mode is BrokerMode.LIVE]
-    if live and not bot.test_mode:
-        raise TbotError(
-            "this version trades paper accounts only: the dead-man path and the guard are not proven at a live account",
-            where=" and ".join(live),
-            mend="Set it to paper.",
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -32,6 +32,9 @@ QUICK = {
 }
 
 
+LIVE_KEYS = {"ALPACA_LIVE_API_KEY": "changeme", "ALPACA_LIVE_SECRET_KEY": "changeme"}
+
+
 def rising_day():
     """Return AAA, which leaves its range in the fifth minute and stays there, and BBB, which stays."""
     return {"AAA": [*flat(50.0, 4), (50.1, 51.7, 50.0, 51.6), *flat(51.6, 385, width=0.1)], "BBB": flat(20.0, 390)}
@@ -54,7 +57,7 @@ class Floor:
             if line == "}\n":
                 break
         self.told = json.loads(text)
-        self._write(".env", ".env.example", self.told["settings"])
+        self._write(".env", ".env.example", self.told["settings"] | settings)
         self._write(".env_bot", ".env_bot.template-test", QUICK | settings)
         (home / "VERSION.md").write_text((REPOSITORY / "VERSION.md").read_text())
         self.runner: subprocess.Popen[bytes] | None = None
@@ -206,7 +209,10 @@ def test_the_dead_man_path_leaves_a_real_brokers_positions_under_their_stops_and
     ("settings", "words"),
     [
         ({"TRADIER_ENABLED": "true"}, "TRADIER_ENABLED"),
-        ({"TEST_MODE": "false", "ALPACA_MODE": "live"}, "ALPACA"),
+        (
+            {"TEST_MODE": "false", "ALPACA_MODE": "live", **LIVE_KEYS},
+            "ALPACA_MODE: this version trades paper accounts only",
+        ),
     ],
 )
 def test_what_cannot_trade_here_is_refused_by_name(floor, settings, words):
