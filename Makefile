@@ -23,6 +23,9 @@ RUN_STAMP := $(VENV)/.installed-run-$(PLACE)
 DEV_STAMP := $(VENV)/.installed-dev-$(PLACE)
 VENV_WORKS := $(shell $(BIN)/python -c '$(SUITABLE)' 2>/dev/null && echo yes)
 
+# Most of what the tests do is waiting for processes of their own; the largest files are shared out by their tests.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
+
 SOURCES := $(wildcard tbot_bot tbot_web tools tests benchmarks)
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
@@ -38,11 +41,11 @@ run: setup ## one rehearsed trading day: no account, no key, no network
 
 dev: $(DEV_STAMP) ## setup, and what the tests and checks need
 
-test: dev ## run the test suite
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+test: dev ## run the test suite, side by side on up to four cores
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
 
 test-all: dev ## run the test suite with the slow tests
-	$(BIN)/python -m pytest -m "" $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "" $(PYTEST_OPTIONS)
 
 check: dev ## format, lint, types, imports: change nothing, fail on any finding
 	$(BIN)/ruff format --check $(SOURCES)
