@@ -29,7 +29,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 SOURCES := $(wildcard tbot_bot tbot_web tools tests benchmarks)
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
-.PHONY: help setup run dev test test-all check format judge-ib-insync bench lock clean FORCE
+.PHONY: help setup run dev test test-all coverage check format judge-ib-insync bench lock clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ dev: $(DEV_STAMP) ## setup, and what the tests and checks need
 
 test: dev ## run the test suite, side by side on up to four cores
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
+
+coverage: dev ## run the test suite and say which lines it reaches, those of child processes aside
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov=tbot_bot --cov-report=term:skip-covered $(PYTEST_OPTIONS)
 
 test-all: dev ## run the test suite with the slow tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "" $(PYTEST_OPTIONS)
