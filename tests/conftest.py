@@ -1,6 +1,7 @@
 """What every test shares: a clean environment, the recorded data beside the checkout, reproducible properties."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,10 @@ OWNERS_VARIABLES = (
     "VERSION_TAG",
     "WATCHDOG_",
 )
+
+# A shell that runs us in the background has us ignore Ctrl-C, and what we start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One machine's slow minute is no failure, and the same commit gives the same answer twice.
 # To look further: --hypothesis-profile=explore
