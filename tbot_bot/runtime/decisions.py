@@ -6,28 +6,25 @@ session than the one at work is set aside as stale and never obeyed.
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from structlog.typing import FilteringBoundLogger
-
 from tbot_bot.core.codec import loads
 from tbot_bot.core.commands import ConfirmationAwaited, Decided, ReadPutQuotes, SignalDropped, TradeApproved
 from tbot_bot.core.events import ControlKind, ControlReceived
-from tbot_bot.core.identity import SessionId, session_of_trade
+from tbot_bot.core.identity import session_of_trade
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import plain
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.store import JournalReader
 from tbot_bot.runtime.clock import wall_now
-from tbot_bot.runtime.control import BYTES_MAX, file_stamp, set_aside
+from tbot_bot.runtime.control import file_stamp
 from tbot_bot.runtime.files import write_atomically
+from tbot_bot.runtime.letters import LetterDesk, MakeEvent, StaleLetter, read_object
 
 DECISIONS: Final = "decisions"
-Ask = Callable[[Callable[[Instant], ControlReceived]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +57,7 @@ def read(path: Path) -> Decision:
         ValueError: it is no such decision; in words for people.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        raw = file.read(BYTES_MAX + 1)
-    if len(raw) > BYTES_MAX:
-        raise ValueError(f"more than {BYTES_MAX} bytes")
-    try:
-        data = json.loads(raw)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(data, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for any malformed text
+    data = read_object(path)
     asked, trade_id = data.get("decision"), data.get("id")
     if asked not in {ControlKind.CONFIRM.value, ControlKind.DECLINE.value} or not isinstance(trade_id, str):
         raise ValueError('expected {"decision": "confirm" or "decline", "id": ..., "by": ..., "why": ...}')
@@ -77,50 +65,24 @@ def read(path: Path) -> Decision:
     return Decision(kind=ControlKind(asked), trade_id=trade_id, by=by, why=why)
 
 
-class DecisionDesk:
-    """The runner's side: looks for answers and hands them to the session, each once."""
+class DecisionDesk(LetterDesk):
+    """The runner's side: answers for this session."""
 
-    def __init__(self, control: Path, session: SessionId, ask: Ask, log: FilteringBoundLogger) -> None:
-        """Nothing is looked at before `look`; `ask` takes a request to the session."""
-        self._control, self._session, self._ask, self._log = control, session, ask, log
-        self._handed: set[Path] = set()
+    folder = DECISIONS
+    word = "decision"
 
-    def look(self) -> None:
-        """Hand over what has come, oldest first."""
-        try:
-            found = sorted(path for path in (self._control / DECISIONS).iterdir() if not path.name.startswith("."))
-        except OSError:
-            return  # nobody has left one yet
-        for path in found:
-            if path not in self._handed:
-                self._handed.add(path)
-                self._hand_over(path)
-
-    def _hand_over(self, path: Path) -> None:
-        try:
-            decision = read(path)
-        except (OSError, ValueError) as error:
-            self._log.error("decision_unreadable", file=path.name, problem=str(error))
-            self._put_away(path, "unreadable_")
-            return
+    def opened(self, path: Path) -> MakeEvent:
+        """Return the answer as the session's input; see `LetterDesk.opened`."""
+        decision = read(path)
         if session_of_trade(decision.trade_id) != self._session:
-            self._log.warning("decision_stale", file=path.name, trade_id=decision.trade_id, by=decision.by)
-            self._put_away(path, "stale_")
-            return
+            raise StaleLetter(f"{decision.trade_id}, by {decision.by}")
 
-        def take(at: Instant) -> ControlReceived:
-            self._put_away(path, "")
+        def make(at: Instant) -> ControlReceived:
             return ControlReceived(
                 at=at, kind=decision.kind, by=decision.by, why=decision.why, trade_id=decision.trade_id
             )
 
-        self._ask(take)
-
-    def _put_away(self, path: Path, prefix: str) -> None:
-        try:
-            set_aside(self._control, path, prefix)
-        except OSError as error:
-            self._log.error("decision_not_put_away", file=path.name, problem=str(error))
+        return make
 
 
 class Stand(Enum):
