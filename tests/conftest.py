@@ -43,6 +43,9 @@ OWNERS_VARIABLES = (
     "WATCHDOG_",
 )
 
+# How wide and how bright the caller's terminal is: what is printed may not depend on it.
+TERMINALS_VARIABLES = ("CLICOLOR", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS", "TTY_")
+
 # A shell that runs us in the background has us ignore Ctrl-C, and what we start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -56,8 +59,8 @@ settings.load_profile("house")
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the owner's settings and credentials; a test that wants some sets them itself."""
-    for name in [name for name in os.environ if name.startswith(OWNERS_VARIABLES)]:
+    """Hide the owner's settings, credentials and terminal; a test that wants some sets them itself."""
+    for name in [name for name in os.environ if name.startswith((*OWNERS_VARIABLES, *TERMINALS_VARIABLES))]:
         monkeypatch.delenv(name)
 
 

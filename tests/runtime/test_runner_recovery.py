@@ -20,6 +20,7 @@ from tbot_bot.runtime.replay import replay_day
 from tests.support.crafted_day import DAY, write_day
 
 SPEED = 150.0
+UNHURRIED = 20.0  # three seconds a bar: time to see what lasts one bar
 SESSION = "2025-12-02/open"
 PATIENCE_SECONDS = 60
 
@@ -31,12 +32,13 @@ class Rehearsal:
         self.home = home
         self.data = write_day(home / "bars.csv")
         self.anchor = f"{parse_iso('2025-12-02T14:18:00Z')}:{time.time_ns()}"
+        self.speed = SPEED
         self.process = self.start()
 
     def start(self):
         """Start a runner: the very same command each time."""
         command = [sys.executable, "-m", "tbot_bot.runtime.main", "--session", SESSION, "--home", str(self.home)]
-        command += ["--anchor", self.anchor, "--speed", str(SPEED), "--data", str(self.data), "--rehearsal"]
+        command += ["--anchor", self.anchor, "--speed", str(self.speed), "--data", str(self.data), "--rehearsal"]
         with (self.home / "stderr.txt").open("ab") as errors:
             return subprocess.Popen(command, stderr=errors)
 
@@ -64,6 +66,19 @@ class Rehearsal:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.process = self.start()
+
+    def go_on_unhurried(self):
+        """Kill the runner, and let the next one take the market from here at a slower pace."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.anchor, self.speed = f"{self.beat()['market_time']}:{time.time_ns()}", UNHURRIED
+        self.process = self.start()
+
+    def until_next_bar(self):
+        """Wait until the running process has heard one more bar."""
+        self.until(lambda: self.beat().get("pid") == self.process.pid)
+        heard = self.beat()["data_until"]
+        self.until(lambda: self.beat().get("data_until", heard) > heard)
 
     def end(self):
         """Wait for the runner's own end and return its exit status."""
@@ -132,6 +147,8 @@ def open_positions(rehearsal):
 def test_a_runner_killed_while_it_closes_out_closes_all_the_same(rehearsal):
     rehearsal.until_phase("breakout")
     rehearsal.until(lambda: open_positions(rehearsal))
+    rehearsal.go_on_unhurried()
+    rehearsal.until_next_bar()
     ControlFolder(rehearsal.home / "control").write(Flag.STOP, by="test", why="rehearsal of a stop")
     rehearsal.until_phase("close_out")
     rehearsal.kill_and_restart()
