@@ -71,9 +71,9 @@ lock: ## resolve the dependencies anew into both lock files (needs uv)
 	@command -v uv >/dev/null || { echo "make lock: uv is not on PATH; it makes the lock files" >&2; exit 1; }
 	rm -f requirements.lock requirements-dev.lock
 	uv --no-config pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	  --extra backtest --extra dev pyproject.toml -o requirements-dev.lock
+	  --extra dev pyproject.toml -o requirements-dev.lock
 	uv --no-config pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	  --extra data --extra brokers --extra sandbox -c requirements-dev.lock pyproject.toml -o requirements.lock
+	  --extra backtest --extra brokers --extra data --extra notify --extra s3 --extra sandbox -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean: ## remove caches and build products; .venv and everything the bot recorded stay
 	rm -rf build dist htmlcov mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
