@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from tbot_bot.assembly.session_parts import defense_rules
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import exchange_time
@@ -27,7 +27,7 @@ from tbot_bot.runtime.clock import monotonic_seconds, wall_now
 from tbot_bot.runtime.defense_history import Moment, history_of
 from tbot_bot.runtime.locks import AlreadyRunning, Lock
 from tbot_bot.trading.defense import Trigger
-from tbot_bot.trading.defense_limits import DefenseRules, NormalLimits, adjusted, limits_text, reduced
+from tbot_bot.trading.defense_limits import NormalLimits, adjusted, limits_text, reduced
 from tbot_bot.trading.defense_state import (
     SETTING,
     AdjustedLimit,
@@ -46,7 +46,6 @@ from tbot_bot.trading.spec import SessionSpec
 DEFENSE_LOCK: Final = "defense.lock"
 BY_ITSELF: Final = "tbot"
 _PATIENCE_SECONDS: Final = 10.0
-_PERCENT: Final = Decimal(100)
 _EMBEDDED: Final = "sim"
 
 
@@ -89,14 +88,6 @@ class DefenseBook:
             head = max(head, row)
         self._read = head
         return self._standing
-
-
-def defense_rules(bot: BotSettings) -> DefenseRules:
-    """Return what `bot` says of defense mode."""
-    return DefenseRules(
-        total_allocation=bot.defense_mode_total_allocation,
-        trade_limit=Decimal(bot.defense_mode_trade_limit_pct) / _PERCENT,
-    )
 
 
 def adjusted_limits(bot: BotSettings) -> tuple[AdjustedLimit, ...]:
