@@ -147,7 +147,7 @@ def _load_file(path: Path, session: TradingDay) -> _FileDay | None:
     """Return what `path` has, None where it has no regular bar of the day."""
     import numpy as np
 
-    earlier = _earlier(session.day)
+    earlier = earlier_sessions(session.day)
     midnight = new_york(session.day, time(0))
     tomorrow = new_york(session.day + timedelta(days=1), time(0))
     first = earlier[0].open_at if earlier else midnight
@@ -247,7 +247,7 @@ def _sorted(rows: Columns) -> Columns:
     return rows if order is None else rows.pick(order)
 
 
-def _earlier(day: date) -> list[TradingDay]:
+def earlier_sessions(day: date) -> list[TradingDay]:
     """Return up to `HISTORY_DAYS` sessions before `day`, oldest first."""
     found: list[TradingDay] = []
     step = day

@@ -1,0 +1,175 @@
+"""One day of a data set as the `MarketDay` that screeners, venues and put models ask; both engines stand on it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from tbot_bot.backtest.bar_arrays import BarArrays
+from tbot_bot.core.bars import Bar, VixReading
+from tbot_bot.core.calendar import trading_day
+from tbot_bot.core.instants import Instant
+from tbot_bot.core.market_day import Slice
+from tbot_bot.core.screening import Fundamentals
+from tbot_bot.marketdata.recorded_loader import HISTORY_DAYS, STALE_CLOSE_DAYS, earlier_sessions
+from tbot_bot.marketdata.volatility import realised_volatility
+
+if TYPE_CHECKING:
+    from tbot_bot.marketdata.vix import RecordedVix
+
+
+class ArrayDay:
+    """A `MarketDay` over one column of `BarArrays`; bars become objects when somebody asks for them."""
+
+    def __init__(
+        self, arrays: BarArrays, column: int, fundamentals: Mapping[str, Fundamentals], vix: "RecordedVix | None"
+    ) -> None:
+        """Stand on the `column`-th day of `arrays`."""
+        self.arrays: Final = arrays
+        self.column: Final = column
+        self.day = trading_day(arrays.days[column])
+        self.span = arrays.span
+        self.row_of: Final = {name: number for number, name in enumerate(arrays.names)}
+        self.notices: tuple[str, ...] = ()
+        self._fundamentals, self._vix = fundamentals, vix
+        numbers = {day: number for number, day in enumerate(arrays.days)}
+        earlier = earlier_sessions(self.day.day)
+        self._earlier = [(place, numbers[one.day]) for place, one in enumerate(earlier) if one.day in numbers]
+        self._fresh = len(earlier) - STALE_CLOSE_DAYS
+        self._starts: Final = arrays.start
+        self._known: dict[str, tuple[float, ...]] = {}
+        self._today: dict[str, tuple[Bar, ...]] = {}
+        self._by_end: dict[int, tuple[Bar, ...]] | None = None
+        self.symbols = tuple(
+            name for row, name in enumerate(arrays.names) if self.has_bars(row) or self._previous(row) is not None
+        )
+
+    def has_bars(self, row: int) -> bool:
+        """Return whether the symbol in `row` has a bar, pre-market included, and counts."""
+        first, stop = self.arrays.first[row, self.column], self.arrays.stop[row, self.column]
+        return bool(stop > first)
+
+    def slices(self, start: Instant | None = None) -> Iterator[Slice]:
+        """Yield every step of the grid, see `MarketDay`."""
+        if self._by_end is None:
+            self._by_end = self._grouped()
+        for begin in range(self.day.open_at, self.day.close_at, self.span):
+            end = begin + self.span
+            if start is None or begin >= start:
+                yield Slice(Instant(begin), Instant(end), self._by_end.get(end, ()))
+
+    def _grouped(self) -> dict[int, tuple[Bar, ...]]:
+        by_end: dict[int, list[Bar]] = {}
+        for name in self.symbols:
+            for bar in self.bars_today(name):
+                by_end.setdefault(bar.end, []).append(bar)
+        return {end: tuple(bars) for end, bars in by_end.items()}
+
+    def bars_today(self, symbol: str) -> tuple[Bar, ...]:
+        """Return all regular bars of `symbol`."""
+        found = self._today.get(symbol)
+        if found is None:
+            row = self.row_of.get(symbol)
+            rows = range(0) if row is None else self.rows(row)
+            found = self._today[symbol] = self.bars_at(symbol, rows.start, rows.stop)
+        return found
+
+    def rows(self, row: int) -> range:
+        """Return the rows of the regular session of the symbol in table row `row`."""
+        return range(int(self.arrays.bell[row, self.column]), int(self.arrays.stop[row, self.column]))
+
+    def bars_at(self, symbol: str, begin: int, stop: int) -> tuple[Bar, ...]:
+        """Return the bars in array rows `begin` to `stop`."""
+        if begin >= stop:
+            return ()
+        arrays, span = self.arrays, self.span
+        starts = arrays.start[begin:stop].tolist()
+        cells = zip(
+            starts,
+            arrays.open[begin:stop].tolist(),
+            arrays.high[begin:stop].tolist(),
+            arrays.low[begin:stop].tolist(),
+            arrays.close[begin:stop].tolist(),
+            arrays.volume[begin:stop].tolist(),
+            strict=True,
+        )
+        return tuple(Bar(symbol, at, at + span, *prices) for at, *prices in cells)
+
+    def row_until(self, row: int, at: int) -> int:
+        """Return one past the last regular row of table row `row` that is complete at `at`."""
+        begin, stop = int(self.arrays.bell[row, self.column]), int(self.arrays.stop[row, self.column])
+        return begin + int(self._starts[begin:stop].searchsorted(at - self.span, side="right"))
+
+    def bars_until(self, symbol: str, at: Instant) -> tuple[Bar, ...]:
+        """Return the regular bars complete at `at`."""
+        row = self.row_of.get(symbol)
+        if row is None:
+            return ()
+        return self.bars_at(symbol, int(self.arrays.bell[row, self.column]), self.row_until(row, at))
+
+    def last_price(self, symbol: str, at: Instant) -> float | None:
+        """Return the close of the last bar complete at `at`, pre-market included."""
+        row = self.row_of.get(symbol)
+        if row is None:
+            return None
+        begin, stop = int(self.arrays.first[row, self.column]), int(self.arrays.stop[row, self.column])
+        until = begin + int(self._starts[begin:stop].searchsorted(at - self.span, side="right"))
+        return float(self.arrays.close[until - 1]) if until > begin else None
+
+    def previous_close(self, symbol: str) -> float | None:
+        """Return the previous regular close in the same data."""
+        row = self.row_of.get(symbol)
+        return None if row is None else self._previous(row)
+
+    def average_volume(self, symbol: str) -> float | None:
+        """Return the mean daily volume of up to 20 earlier days in the same data."""
+        row = self.row_of.get(symbol)
+        if row is None or self._silent(row):
+            return None
+        table = self.arrays.day_volume
+        volumes = [float(table[row, column]) for _, column in self._earlier if table[row, column] == table[row, column]]
+        return sum(volumes) / len(volumes) if volumes else None
+
+    def daily_closes(self, symbol: str) -> tuple[float, ...]:
+        """Return up to 20 earlier closes, oldest first."""
+        found = self._known.get(symbol)
+        if found is None:
+            row = self.row_of.get(symbol)
+            table = self.arrays.last_close
+            found = self._known[symbol] = (
+                ()
+                if row is None or self._silent(row)
+                else tuple(
+                    float(table[row, column]) for _, column in self._earlier if table[row, column] == table[row, column]
+                )
+            )
+        return found
+
+    def realised_volatility(self, symbol: str, at: Instant) -> float | None:
+        """Return the annualised volatility before `at`: of daily closes, else of the day's bars."""
+        closes = self.daily_closes(symbol)
+        enough = realised_volatility(closes, ())
+        return enough if enough is not None else realised_volatility(closes, self.bars_until(symbol, at))
+
+    def fundamentals(self, symbol: str) -> Fundamentals | None:
+        """Return the row of `fundamentals.csv`, if there is one."""
+        return self._fundamentals.get(symbol)
+
+    def vix_at(self, at: Instant) -> VixReading | None:
+        """Return the VIX known at `at`; None without a file."""
+        return None if self._vix is None else self._vix.vix_at(at)
+
+    def _silent(self, row: int) -> bool:
+        return bool(self.arrays.day_volume[row, self.column] == 0.0)
+
+    def _previous(self, row: int) -> float | None:
+        """Return the newest earlier close, if it is at most five trading days old."""
+        if self._silent(row):
+            return None
+        table = self.arrays.last_close
+        for place, column in reversed(self._earlier):
+            price = table[row, column]
+            if price == price:  # noqa: PLR0124 - not NaN
+                return float(price) if place >= self._fresh else None
+        return None
+
+
+__all__ = ["HISTORY_DAYS", "ArrayDay"]
