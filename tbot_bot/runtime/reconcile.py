@@ -124,8 +124,8 @@ def _ask_again(state: SessionState, order: Order, remote: BrokerOrder) -> Sequen
 async def _send_again(state: SessionState, broker: Broker, order: Order) -> tuple[Sequence[Event], Sequence[Output]]:
     request = order.request
     if request.replaces is None:
-        if _given_up(state, request):
-            reason = "it never reached the broker, and the trade is being left"
+        if order.state is OrderState.CANCEL_REQUESTED or _given_up(state, request):
+            reason = "it never reached the broker, and nobody wants it any more"
             return [OrderRejected(at=state.at, client_order_id=request.client_order_id, reason=reason)], []
         return [], [SubmitOrder(order=request)]
     replaced = await broker.order_by_client_id(request.replaces)
@@ -136,10 +136,15 @@ async def _send_again(state: SessionState, broker: Broker, order: Order) -> tupl
 
 
 def _given_up(state: SessionState, request: OrderRequest) -> bool:
-    """Return whether nobody wants this order any more: an entry or a stop of a trade that is being left."""
+    """Return whether nobody wants this order any more.
+
+    That is an entry or a stop of a trade that is being left, or an entry after the time for entries.
+    """
     trade = state.trades[request.trade_id]
     leg = next(leg for leg, order_id in trade.order_ids if order_id == request.client_order_id)
-    return bool(trade.exit_code) and leg is not Leg.EXIT
+    windows = state.spec.windows
+    lapsed = leg is Leg.ENTRY and state.at >= windows.entry_end + windows.bar_span
+    return lapsed or (bool(trade.exit_code) and leg is not Leg.EXIT)
 
 
 def _successor(state: SessionState, order_id: str) -> str:

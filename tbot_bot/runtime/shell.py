@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.config.scrub import scrub
-from tbot_bot.core.commands import Decided, Output, SubmitOrder
+from tbot_bot.core.commands import CancelOrder, Decided, Output, SubmitOrder
 from tbot_bot.core.events import (
     AnswerLost,
     BarsClosed,
@@ -128,12 +128,27 @@ class SessionShell:
     async def take(self, event: Event) -> None:
         """Take one input and everything that follows from it at once."""
         waiting: deque[Event] = deque([event])
+        refused: set[str] = set()
         while waiting:
-            for output in self._decide(_without_secrets(waiting.popleft())):
-                waiting.extend(await self._act(output))
+            told = _without_secrets(waiting.popleft())
+            if isinstance(told, CancelRejected):
+                refused.add(told.client_order_id)
+            for output in self._decide(told):
+                if isinstance(output, CancelOrder) and output.client_order_id in refused:
+                    waiting.append(self._not_asked_again(output))
+                else:
+                    waiting.extend(await self._act(output))
             if self.broken and not self._stop_told:
                 self._stop_told = True
                 waiting.append(stop_event(self.at, by="journal", why=self.broken))
+
+    def _not_asked_again(self, cancel: CancelOrder) -> Event:
+        """Leave an order whose cancel was refused just now to whoever looks it up.
+
+        The same question at once has the same answer, and two such orders would have each other asked for ever.
+        """
+        reason = "its cancel was refused a moment ago: it is looked up first"
+        return AnswerLost(at=self.at, client_order_id=cancel.client_order_id, reason=reason)
 
     async def carry_out(self, outputs: Iterable[Output]) -> None:
         """Do what a recovery found to be owed, and take what comes of it."""

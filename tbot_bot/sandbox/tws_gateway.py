@@ -14,6 +14,7 @@ from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO, to_cents
 from tbot_bot.sandbox import tws_codes as codes
 from tbot_bot.sandbox import tws_telling as telling
+from tbot_bot.sandbox.desk import Desk
 from tbot_bot.sandbox.exchange import Exchange
 from tbot_bot.sandbox.faults import FaultPlan
 from tbot_bot.sandbox.tickets import NewsKind, Order, OrderNews, Phase, Refused
@@ -57,7 +58,6 @@ class Gateway:
     def __init__(self, exchange: Exchange, faults: FaultPlan, *, account: str = ACCOUNT) -> None:
         """Serve the exchange's `ibkr` account under the name `account`."""
         self.exchange = exchange
-        self.desk = exchange.desk(VENDOR)
         self.faults = faults
         self.account = account
         self.catalog = Catalog(exchange.market)
@@ -74,6 +74,11 @@ class Gateway:
         self._kept_back: list[tuple[int, tuple[Message, ...]]] = []
         self._placing: Entry | None = None
         self._end_news = self.desk.subscribe(self._on_news)
+
+    @property
+    def desk(self) -> Desk:
+        """Return the account, which stamps what is done to it now by the clock."""
+        return self.exchange.desk(VENDOR)
 
     def close(self) -> None:
         """Listen to the exchange no longer."""
