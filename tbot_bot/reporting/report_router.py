@@ -104,6 +104,16 @@ class OutputPaths:
         return self.home / "output" / "shutdown_flag.json"
 
     @property
+    def backup_drill(self) -> Path:
+        """What the last restore drills came to."""
+        return self.home / "output" / "summaries" / f"backup_drill_{self._variant()}.json"
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the backups of all modes, whose names say theirs."""
+        return self.home / "backups"
+
+    @property
     def process_logs(self) -> Path:
         """The folder of the processes' own logs."""
         return self.home / "logs" / "bot" / self._variant()

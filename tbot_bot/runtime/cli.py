@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
 from tbot_bot.runtime import (
+    cli_backup,
     cli_config,
     cli_control,
     cli_defense,
@@ -125,6 +126,18 @@ _FUNDAMENTALS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("refresh", cli_fundamentals.refresh, example("tbot fundamentals refresh")),
     ("show", cli_fundamentals.show, example("tbot fundamentals show", "tbot fundamentals show --json")),
 )
+_BACKUP: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("create", cli_backup.create, example("tbot backup create", "tbot backup create --local --json")),
+    ("list", cli_backup.list_backups, example("tbot backup list", "tbot backup list --remote --json")),
+    ("verify", cli_backup.verify, example("tbot backup verify", "tbot backup verify --all")),
+    (
+        "restore",
+        cli_backup.restore,
+        example("tbot backup restore records_paper_20250902T201500.000000Z.tar.zst.enc --into restored"),
+    ),
+    ("drill", cli_backup.drill, example("tbot backup drill --json")),
+    ("key", cli_backup.key, example("tbot backup key --out recipient.key")),
+)
 _SERVICE: Final[tuple[tuple[str, Command, str], ...]] = (
     ("install", cli_service.install, example("tbot service install --user tbot", "tbot service install --print")),
     ("status", cli_service.status, example("tbot service status --json")),
@@ -166,6 +179,9 @@ app.add_typer(_group("Look at the floats and even them out.", example("tbot floa
 app.add_typer(
     _group("Fetch and show market caps and volumes.", example("tbot fundamentals show"), _FUNDAMENTALS),
     name="fundamentals",
+)
+app.add_typer(
+    _group("Make backups, and prove that they can be restored.", example("tbot backup create"), _BACKUP), name="backup"
 )
 app.add_typer(_group("Run under systemd.", example("tbot service install --print"), _SERVICE), name="service")
 

@@ -1,4 +1,4 @@
-"""What a supervisor does beside supervising: logs, disk, metrics where asked, the nightly fundamentals.
+"""What a supervisor does beside supervising: logs, disk, metrics where asked, the nightly fundamentals, backups.
 
 Nothing here is critical: what fails is told and journaled, and trading goes on.
 """
@@ -19,7 +19,8 @@ from tbot_bot.config.settings import Settings
 from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting.log_rotation import rotate_logs
 from tbot_bot.reporting.report_router import OutputPaths
-from tbot_bot.runtime import fundamentals_job
+from tbot_bot.runtime import backup_job, fundamentals_job
+from tbot_bot.runtime.backup_keeper import BackupKeeper
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.last_resort import watched
@@ -46,8 +47,9 @@ class Housekeeping:
         control: Path,
         log: FilteringBoundLogger,
         tell: Callable[[str], None],
+        fail: Callable[[str, BaseException], None] | None = None,
     ) -> None:
-        """`tell` reaches people and the journal."""
+        """`tell` reaches people and the journal; so does `fail`, as an error that alerts."""
         self._bot, self._records, self._control = bot, records, control
         self._log, self._tell = log, tell
         self._metrics: MetricsServer | None = None
@@ -57,6 +59,8 @@ class Housekeeping:
         self._closing = False
         self._refresh: asyncio.subprocess.Process | None = None
         self._refresh_complaint = ""
+        self._backups: Final = BackupKeeper(records.home, log, fail or self._report)
+        self._backs_up = False
         self.book: Final = FactBook()
 
     def start(self, scheduler: BaseScheduler, settings: Settings | None = None) -> None:
@@ -71,10 +75,18 @@ class Housekeeping:
             self._begin(self.refresh_fundamentals())  # what an earlier night has left undone
             at = {"hour": fundamentals_job.HOURS_UTC, "minute": fundamentals_job.MINUTE_UTC}
             scheduler.add_job(self._refresh_in_time, "cron", **at)
+        if settings is not None and backup_job.wanted(settings):
+            self._backs_up = True
+            at = {"hour": backup_job.HOUR_UTC, "minute": backup_job.MINUTE_UTC}
+            scheduler.add_job(self._keep_backups_in_time, "cron", **at)
+        elif settings is not None and not settings.bot.test_mode:
+            self._say("no backups are made: there is no ENCRYPTION_KEY to seal them with; see docs/backups.md")
 
-    async def close(self) -> None:
-        """Let the jobs end, and serve no longer; a refresh goes on next time."""
+    async def close(self, *, hurried: bool = False) -> None:
+        """Let the jobs end, and serve no longer; a refresh goes on next time, and `hurried` a backup too."""
         self._closing = True
+        if hurried:
+            self._backups.hurry()
         if self._refresh is not None and self._refresh.returncode is None:
             self._refresh.terminate()
         if self._tasks:
@@ -158,6 +170,15 @@ class Housekeeping:
                 else f"the disk has room again: {has}"
             )
         self._disk_was_low = low
+
+    async def _keep_backups_in_time(self) -> None:
+        self._begin(self._backups.run(backup_job.UPKEEP))
+
+    async def end_day(self, settings: Settings, journal: JournalReader, day: date) -> None:
+        """Tell what is to be told at the end of `day`, and have it backed up; nobody waits for that."""
+        await self.note_floats(settings, journal, day)
+        if self._backs_up:
+            self._begin(self._backups.run(backup_job.AFTER_DAY))
 
     async def note_floats(self, settings: Settings, journal: JournalReader, day: date) -> None:
         """Tell the rebalance plan at the end of `day`, where that is a day on which floats are checked."""

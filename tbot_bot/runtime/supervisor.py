@@ -98,8 +98,9 @@ class Supervisor:
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
         self._house = Housekeeping(
-            bot=room.settings.bot, records=room.records, control=self._control_path, log=room.log, tell=self._voice.tell
-        )
+            bot=room.settings.bot, records=room.records, control=self._control_path, log=room.log,
+            tell=self._voice.tell, fail=self._voice.trouble,
+        )  # fmt: skip
         self._book = self._house.book
         self._alarm = Alarm(self._scheduler)
         self._systemd = SdNotify()
@@ -108,10 +109,8 @@ class Supervisor:
         self._watch: RunnerWatch | None = None
         self._stop = asyncio.Event()
         self._stop_reason = ""
-        self._killed = self._interrupted = False
-        self._signalled = False
+        self._killed = self._interrupted = self._signalled = self._failed = False
         self._asked_to_reload = False
-        self._failed = False
 
     async def run(self) -> int:
         """Run day after day, or the one that was asked for, and return the exit status."""
@@ -142,7 +141,7 @@ class Supervisor:
         finally:
             ticker.cancel()
             self._scheduler.shutdown(wait=False)
-            await self._house.close()
+            await self._house.close(hurried=self._stop.is_set())
             self._obey_flags()
             if self._killed:
                 self._voice.tell(await self._kill_desk.see_to_it(self._stop_reason))
@@ -181,7 +180,7 @@ class Supervisor:
                 self._book.session_over(planned.strategy, Outcome.DONE)
             free_at = done or free_at
         if not self._stop.is_set():
-            await self._house.note_floats(self._settings, self._journal, hand.day)
+            await self._house.end_day(self._settings, self._journal, hand.day)
             forget(self._control_path)
 
     # --- sessions -----------------------------------------------------------------------------------------------------
