@@ -1,8 +1,9 @@
 """The screener over a day of recorded or synthetic data: the same rules, and only what was known at the time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.identity import StrategyName
@@ -15,19 +16,38 @@ from tbot_bot.screeners.rules import Known, ScreenRules, as_decimal, judge, pass
 _SCORE_DIGITS: Final = Decimal("0.000001")
 
 
+class Tally(NamedTuple):
+    """A symbol's day so far, as far as ranking looks at it; all zero before its first bar."""
+
+    weighted: float
+    """Sum of typical price x volume."""
+    volume: float
+    opened: float
+    """Open of the first bar."""
+    closed: float
+    """Close of the last one."""
+
+
+TallyOf = Callable[[str, Instant], Tally]
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedScreener:
     """The screener of one session over embedded data."""
 
     strategy: StrategyName
     rules: ScreenRules
+    tally_of: TallyOf | None = None
+    """Who adds up the bars of a symbol where it is not done here; the sums must be those of `tally_push`."""
 
     def screen(self, day: MarketDay, at: Instant) -> tuple[Verdict, ...]:
         """Return the verdict on each symbol of `day` from what was known at `at`, sorted by symbol."""
-        return screen(day, self.strategy, self.rules, at)
+        return screen(day, self.strategy, self.rules, at, self.tally_of)
 
 
-def screen(day: MarketDay, strategy: StrategyName, rules: ScreenRules, at: Instant) -> tuple[Verdict, ...]:
+def screen(
+    day: MarketDay, strategy: StrategyName, rules: ScreenRules, at: Instant, tally_of: TallyOf | None = None
+) -> tuple[Verdict, ...]:
     """Return the verdict on every symbol as of `at`, sorted by symbol; the best `max_candidates` have a rank.
 
     OPEN ranks by gap (nothing else has moved before the bell), MID by distance from VWAP, CLOSE by the day's move
@@ -36,11 +56,34 @@ def screen(day: MarketDay, strategy: StrategyName, rules: ScreenRules, at: Insta
     wanted = rules.universe or day.symbols
     symbols = sorted(symbol for symbol in wanted if symbol not in rules.excluded)
     present = frozenset(day.symbols)
-    judged = [_judge(day, strategy, rules, symbol, at) if symbol in present else _absent(symbol) for symbol in symbols]
+    tallied = tally_of or (lambda symbol, when: tally(day.bars_until(symbol, when)))
+    judged = [
+        _judge(day, strategy, rules, symbol, at, tallied) if symbol in present else _absent(symbol)
+        for symbol in symbols
+    ]
     return ranked(judged, rules.max_candidates)
 
 
-def _judge(day: MarketDay, strategy: StrategyName, rules: ScreenRules, symbol: str, at: Instant) -> Verdict:
+def tally_push(
+    weighted: float, volume: float, high: float, low: float, close: float, traded: float
+) -> tuple[float, float]:
+    """Add a bar to both sums; runs as it stands and compiled."""
+    return weighted + (high + low + close) / 3.0 * traded, volume + traded
+
+
+def tally(bars: tuple[Bar, ...]) -> Tally:
+    """Return what `bars` come to."""
+    if not bars:
+        return Tally(0.0, 0.0, 0.0, 0.0)
+    weighted = volume = 0.0
+    for bar in bars:
+        weighted, volume = tally_push(weighted, volume, bar.high, bar.low, bar.close, bar.volume)
+    return Tally(weighted, volume, bars[0].open, bars[-1].close)
+
+
+def _judge(
+    day: MarketDay, strategy: StrategyName, rules: ScreenRules, symbol: str, at: Instant, tally_of: TallyOf
+) -> Verdict:
     facts = day.fundamentals(symbol)
     last = as_decimal(day.last_price(symbol, at))
     previous = as_decimal(day.previous_close(symbol))
@@ -58,7 +101,7 @@ def _judge(day: MarketDay, strategy: StrategyName, rules: ScreenRules, symbol: s
         symbol=symbol,
         passed=passes(outcomes),
         rank=0,
-        score=_score(strategy, known, day.bars_until(symbol, at)),
+        score=_score(strategy, known, tally_of, at),
         last_price=known.price,
         previous_close=previous,
         sector="" if facts is None else facts.sector,
@@ -85,14 +128,15 @@ def _absent(symbol: str) -> Verdict:
     )
 
 
-def _score(strategy: StrategyName, known: Known, bars: tuple[Bar, ...]) -> Decimal:
+def _score(strategy: StrategyName, known: Known, tally_of: TallyOf, at: Instant) -> Decimal:
     match strategy:
         case StrategyName.OPEN:
             return _gap(known)
         case StrategyName.MID:
-            return _from_vwap(bars)
+            return _decimal(from_vwap(tally_of(known.symbol, at)))
         case StrategyName.CLOSE:
-            return _move(bars, known.average_volume)
+            average = known.average_volume
+            return _decimal(move(tally_of(known.symbol, at), None if average is None else float(average)))
 
 
 def _gap(known: Known) -> Decimal:
@@ -101,26 +145,21 @@ def _gap(known: Known) -> Decimal:
     return abs(known.price / known.previous_close - 1).quantize(_SCORE_DIGITS)
 
 
-def _from_vwap(bars: tuple[Bar, ...]) -> Decimal:
-    weighted = volume = 0.0
-    for bar in bars:
-        weighted += (bar.high + bar.low + bar.close) / 3.0 * bar.volume
-        volume += bar.volume
-    if volume <= 0.0:
-        return ZERO
-    return _decimal(abs(bars[-1].close / (weighted / volume) - 1.0))
+def from_vwap(known: Tally) -> float:
+    """Return how far the last close is from VWAP, as a fraction of it; 0 before the first trade."""
+    if known.volume <= 0.0:
+        return 0.0
+    return abs(known.closed / (known.weighted / known.volume) - 1.0)
 
 
-def _move(bars: tuple[Bar, ...], average_volume: Decimal | None) -> Decimal:
-    if not bars:
-        return ZERO
-    move = abs(bars[-1].close / bars[0].open - 1.0)
-    if average_volume is None or average_volume <= ZERO:
-        return _decimal(move)
-    traded = 0.0
-    for bar in bars:
-        traded += bar.volume
-    return _decimal(move * traded / float(average_volume))
+def move(known: Tally, average_volume: float | None) -> float:
+    """Return the day's move so far times relative volume, where that is known; 0 before the first bar."""
+    if known.opened <= 0.0:
+        return 0.0
+    moved = abs(known.closed / known.opened - 1.0)
+    if average_volume is None or average_volume <= 0.0:
+        return moved
+    return moved * known.volume / average_volume
 
 
 def _decimal(number: float) -> Decimal:
