@@ -149,6 +149,8 @@ def protect(state: SessionState, trade: Trade) -> None:
     standing = [order for order in resting if _stands(order)]
     if resting and not standing:
         return  # its replacement was refused, and it may rest still: two stops could sell twice
+    if any(order.state is OrderState.UNKNOWN for order in standing):
+        return  # it is looked up first: what would take its place might find nothing there, or both of them resting
     current = standing[-1] if standing else None
     trigger = StopTrigger(symbol=trade.watched, price=trade.stop_price, rising=trade.stop_rises)
     if current is not None and current.request.stop == trigger and current.remaining == held:

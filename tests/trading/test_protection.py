@@ -101,3 +101,20 @@ def test_a_position_that_is_being_left_is_not_told_of():
 
     assert told.exits() == ["time"]
     assert alarms(told) == []
+
+
+def test_a_stop_whose_answer_was_lost_is_not_replaced_before_it_was_looked_up_and_then_covers_all_that_is_held():
+    told = broken_out(spec_of())
+    entry = told.orders("entry")[0]
+    told.acknowledge(entry)
+    told.fill(entry, entry.limit_price, quantity=Decimal(1))
+    stop = told.orders("stop")[0]
+    told.tell(AnswerLost(at=told.at, client_order_id=stop.client_order_id, reason="timeout"))
+    told.fill(entry, entry.limit_price, quantity=Decimal(1))
+    check(told, 5)
+
+    assert told.orders("stop") == [stop]  # it may rest, or never have come: what replaces it would meet either
+    told.acknowledge(stop)
+    check(told, 1)
+    assert [order.quantity for order in told.orders("stop")][1:] == [Decimal(2)]
+    assert told.orders("stop")[-1].replaces == stop.client_order_id
