@@ -62,7 +62,9 @@ def rule_plain(rule: FaultRule) -> Json:
     for name in _NAMES:
         value = getattr(rule, name)
         if value != getattr(usual, name):
-            plain[name] = value.strftime("%H:%M") if isinstance(value, time) else value
+            plain[name] = (
+                value.isoformat("seconds" if value.second else "minutes") if isinstance(value, time) else value
+            )
     return plain
 
 
