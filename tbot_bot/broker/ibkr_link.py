@@ -84,6 +84,8 @@ class GatewayLink:
         self._keeper: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._closed = True
+        self.connections = 0
+        """How many there have been."""
         logging.getLogger("ib_async").setLevel(logging.CRITICAL)  # it writes account numbers; we tell what matters
 
     # --- what is asked of it -----------------------------------------------------------------------------------------
@@ -207,6 +209,7 @@ class GatewayLink:
                 self._hang_up("could not be read")
                 ib.disconnect()
                 raise
+            self.connections += 1
             self._mark_up()
 
     async def _handshake(self) -> "IB":

@@ -90,6 +90,8 @@ class IbkrMarket:
         """By symbol, with the connection that it lives on."""
         self._problems: dict[int, str] = {}
         self._moved = asyncio.Event()
+        self.losses = 0
+        """How often the gateway said that subscriptions were lost."""
 
     # --- what the gateway says unasked -------------------------------------------------------------------------------
 
@@ -101,8 +103,13 @@ class IbkrMarket:
 
     def data_lost(self) -> None:
         """Forget all subscriptions; the next reading makes them again."""
+        self.losses += 1
         self._tickers.clear()
         self._problems.clear()
+
+    def problem_of(self, number: int) -> str:
+        """Return what the gateway said against request `number`, code first; empty where it said nothing."""
+        return self._problems.get(number, "")
 
     # --- puts --------------------------------------------------------------------------------------------------------
 
@@ -243,6 +250,27 @@ class IbkrMarket:
         bars = (_bar(symbol, one) for one in told)
         return tuple(bar for bar in bars if start <= bar.start and bar.end <= min(end, self._now()))
 
+    def follow(self, symbol: str, contract: "Contract") -> "Ticker":
+        """Subscribe to what moves of a share, and return where it is written; readings of it wait for nothing more.
+
+        Raises:
+            BrokerUnavailable: the line is down.
+        """
+        ib = self._link.ib
+        held = self._tickers.get(symbol)
+        if held is None or held[0] is not ib:
+            held = self._tickers[symbol] = (ib, _fresh(ib, contract, AUCTION_AND_BORROW))
+        return held[1]
+
+    def unfollow(self, symbol: str) -> None:
+        """End the subscription to a share, where there is one."""
+        ib, ticker = self._tickers.pop(symbol, (None, None))
+        if ticker is None:
+            return
+        ticker.updateEvent.clear()
+        if ticker.contract is not None and self._link.is_up and ib is self._link.ib:
+            self._link.ib.cancelMktData(ticker.contract)
+
     def why_missing(self, symbol: str) -> str:
         """Return what the gateway said when it gave nothing; empty where it said nothing."""
         held = self._tickers.get(symbol)
@@ -257,9 +285,9 @@ class IbkrMarket:
         ib = self._link.ib
         held = self._tickers.get(symbol)
         if held is None or held[0] is not ib:
-            ticker = _fresh(ib, contract, AUCTION_AND_BORROW)
-            held = self._tickers[symbol] = (ib, ticker)
+            ticker = self.follow(symbol, contract)
             await self._until(ib, lambda: ready(ticker) or bool(self.why_missing(symbol)), READ_SECONDS)
+            return ticker
         return held[1]
 
     async def _until(self, ib: "IB", holds: Callable[[], bool], seconds: float) -> None:

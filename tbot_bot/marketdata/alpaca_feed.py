@@ -139,6 +139,11 @@ class AlpacaFeed:
         """Return since when `symbol` has come without a gap."""
         return self._since.get(symbol)
 
+    def heard_until(self, symbol: str) -> Instant | None:
+        """Return None: Alpaca tells no bar of a minute without trades, so that silence says nothing."""
+        del symbol
+        return None
+
     def take(self) -> Arrived:
         """Return what has come since the last call."""
         bars, self._bars = self._bars, []

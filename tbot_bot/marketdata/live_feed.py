@@ -37,6 +37,10 @@ class LiveFeed(Protocol):
         """Return since when `symbol` has come by the stream without a gap; None where it does not."""
         ...
 
+    def heard_until(self, symbol: str) -> Instant | None:
+        """Return up to when the stream has told everything of `symbol`; None: it cannot be known, only waited for."""
+        ...
+
     def take(self) -> Arrived:
         """Return what has come since the last call."""
         ...
@@ -122,12 +126,15 @@ class MinuteBook:
             if known is not None:
                 known.covered = max(known.covered, until)
 
-    def streamed(self, since: Mapping[str, Instant | None], until: Instant) -> None:
-        """Take note of what the stream has told without a gap up to `until`."""
+    def streamed(
+        self, since: Mapping[str, Instant | None], until: Instant, heard: Mapping[str, Instant | None] | None = None
+    ) -> None:
+        """Take note of what the stream has told without a gap up to `until`, or as far as it was `heard`."""
         for symbol, known in self._symbols.items():
-            begun = since.get(symbol)
+            begun, end = since.get(symbol), (heard or {}).get(symbol)
             if begun is not None and self.floor(begun) <= known.covered:
-                known.covered = max(known.covered, until)
+                told = until if end is None else min(until, self.floor(end))
+                known.covered = max(known.covered, told)
 
     def lacking(self, until: Instant) -> dict[Instant, tuple[str, ...]]:
         """Return the symbols of which bars that ended by `until` may be missing, by where their gap begins."""

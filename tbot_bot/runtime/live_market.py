@@ -177,7 +177,8 @@ class LiveMarket:
 
     def streamed(self, until: Instant) -> None:
         """Take note that the stream has had time to tell all bars that ended by `until`."""
-        self.book.streamed({symbol: self.feed.streamed_since(symbol) for symbol in self.book.symbols}, until)
+        since = {symbol: self.feed.streamed_since(symbol) for symbol in self.book.symbols}
+        self.book.streamed(since, until, {symbol: self.feed.heard_until(symbol) for symbol in self.book.symbols})
 
     def ask_for_missing(self, until: Instant) -> None:
         """Begin to ask for the bars that may be missing, unless that is under way or was tried a moment ago."""

@@ -4,49 +4,38 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from tbot_bot.broker.alpaca_http import AlpacaHttp
-from tbot_bot.broker.alpaca_rest import AlpacaRest
 from tbot_bot.broker.books_only import books_only_notice
 from tbot_bot.broker.broker_ibkr import IbkrBroker
 from tbot_bot.broker.broker_sim import VenueStore
-from tbot_bot.broker.token_bucket import TokenBucket
-from tbot_bot.config.choices import BrokerMode
-from tbot_bot.config.error_handler import ConfigError, ConfigProblem
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.events import EarlierToday
 from tbot_bot.core.identity import StrategyName
-from tbot_bot.core.instants import MINUTE, SECOND, Duration
+from tbot_bot.core.instants import MINUTE, Duration
 from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.orders import Capabilities
 from tbot_bot.core.protocols import Broker
 from tbot_bot.core.screening import Verdict
-from tbot_bot.marketdata.alpaca_feed import AlpacaFeed, FeedSurroundings, StreamAccess
-from tbot_bot.marketdata.live_feed import MinuteBook
+from tbot_bot.marketdata.live_feed import LiveFeed, MinuteBook
 from tbot_bot.runtime.bootstrap import market_day_of, screener_for, simulated_brokers
-from tbot_bot.runtime.clock import RunClock, monotonic_seconds
+from tbot_bot.runtime.clock import RunClock
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.last_resort import Report, watched
 from tbot_bot.runtime.live_brokers import capabilities_of, connect, connect_again, live_brokers
+from tbot_bot.runtime.live_feeds import live_feed
 from tbot_bot.runtime.live_market import LiveMarket, MarketSources
 from tbot_bot.runtime.live_session import LiveSession, SessionTime
 from tbot_bot.runtime.market_source import is_embedded, refuse_live_accounts
 from tbot_bot.runtime.pacers import Pacer
-from tbot_bot.runtime.retry import RealWaiting
 from tbot_bot.runtime.runner_arguments import RunnerArguments
 from tbot_bot.runtime.session_base import SessionBase
 from tbot_bot.runtime.session_controls import Controls
 from tbot_bot.runtime.session_setup import Workplace, session_of, shell_of
 from tbot_bot.runtime.shell import SessionShell
 from tbot_bot.trading.spec import SessionSpec
-
-_DEADLINE_SECONDS_MAX: Final = 10.0
-_DATA_PER_MINUTE: Final = 120
-"""Of Alpaca's 200 a minute: screens ask as well, behind an allowance of their own."""
-_DATA_BURST: Final = 20
 
 Running = AbstractContextManager[tuple[SessionBase, SessionShell]]
 
@@ -102,7 +91,7 @@ class EmbeddedSources:
 class LiveSources:
     """Connected brokers and a broker's market data."""
 
-    def __init__(self, room: Room, brokers: Mapping[str, Broker], time: SessionTime, feed: AlpacaFeed) -> None:
+    def __init__(self, room: Room, brokers: Mapping[str, Broker], time: SessionTime, feed: LiveFeed) -> None:
         """`time` stamps the brokers' events."""
         self._room, self._time, self._feed = room, time, feed
         self.brokers = brokers
@@ -191,7 +180,7 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
     time = SessionTime(room.clock)
     brokers = live_brokers(room.settings, now=time.now, note=note)
     async with AsyncExitStack() as stack:
-        feed = _alpaca_feed(room, time, note, stack)
+        feed = live_feed(room.settings, brokers, now=time.market_now, note=note, stack=stack)
         for broker in brokers.values():
             stack.push_async_callback(broker.close)
             why = await connect(broker)
@@ -204,37 +193,6 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
         feed.start()
         stack.push_async_callback(feed.close)
         yield LiveSources(room, brokers, time, feed)
-
-
-def _alpaca_feed(room: Room, time: SessionTime, note: Callable[[str], None], stack: AsyncExitStack) -> AlpacaFeed:
-    settings = room.settings
-    env, bot = settings.env, settings.bot
-    deadline = min(bot.api_timeout / SECOND, _DEADLINE_SECONDS_MAX)
-    mode = BrokerMode.PAPER if bot.test_mode else bot.alpaca_mode
-    key, secret = (word.get_secret_value() for word in env.alpaca_keys(mode))
-    if not key or not secret:
-        raise ConfigError(
-            [
-                ConfigProblem(
-                    file=".env",
-                    variable=f"ALPACA_{mode.name}_API_KEY",
-                    expected="keys of an Alpaca account: bars and quotes come from there, also where IBKR trades",
-                    mend="fill in key and secret; a free account will do",
-                )
-            ]
-        )
-    http = AlpacaHttp(env.alpaca_data_url, key, secret, deadline_seconds=deadline, monotonic=monotonic_seconds)
-    bucket = TokenBucket(per_minute=_DATA_PER_MINUTE, burst=_DATA_BURST, reserve=0, monotonic=monotonic_seconds)
-    rest = AlpacaRest(http=http, bucket=bucket, monotonic=monotonic_seconds)
-    stack.callback(rest.close)
-    around = FeedSurroundings(
-        now=time.market_now,
-        monotonic=monotonic_seconds,
-        dice=RealWaiting().dice,
-        note=note,
-        deadline_seconds=deadline,
-    )
-    return AlpacaFeed(StreamAccess(url=env.alpaca_stream_url, key=key, secret=secret), rest, around)
 
 
 __all__ = ["EmbeddedSources", "LiveSources", "Room", "SessionSources", "VendorScreener", "session_sources"]

@@ -136,7 +136,7 @@ class DataSubscriptions:
             return
         now = self._gateway.at()
         last = self._gateway.exchange.market.price(listed.symbol, now) or ZERO
-        start = (now // _FIVE_SECONDS + 1) * _FIVE_SECONDS
+        start = _next_full(now)
         self._bars[asked.req_id] = Bars(asked.req_id, listed, start, last)
         self._follow()
 
@@ -167,6 +167,7 @@ class DataSubscriptions:
 
     def _on_update(self, update: MarketUpdate) -> None:
         if not self._gateway.linked:
+            self._miss()
             return
         for ticks in tuple(self._ticks.values()):
             if ticks.listed.key == update.symbol:
@@ -178,6 +179,13 @@ class DataSubscriptions:
             for listed, asked in tuple(self._kept.values()):
                 if listed.key == update.symbol:
                     self._send(*self._newest(listed, asked))
+
+    def _miss(self) -> None:
+        """Let the present five seconds pass: what was traded while the line was down is told by nobody."""
+        start = _next_full(self._gateway.at())
+        for bars in self._bars.values():
+            bars.start = start
+            bars.trades.clear()
 
     def _changed(self, ticks: Ticks, update: MarketUpdate) -> Iterator[Message]:
         match update:
@@ -276,6 +284,11 @@ class DataSubscriptions:
                 average=bar.average,
                 volume=bar.volume,
             )
+
+
+def _next_full(at: Instant) -> int:
+    """Return when the first five seconds begin of which nothing is missed from `at` on."""
+    return -(-at // _FIVE_SECONDS) * _FIVE_SECONDS
 
 
 def _finished(bars: Bars, update: Trade | Bar) -> Iterator[Message]:

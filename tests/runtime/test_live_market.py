@@ -28,6 +28,9 @@ class Feed:
     def streamed_since(self, _):
         return None
 
+    def heard_until(self, _):
+        return None
+
     def take(self):
         return Arrived()
 
