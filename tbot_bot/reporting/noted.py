@@ -12,9 +12,9 @@ from tbot_bot.config.error_handler import TbotError
 from tbot_bot.config.error_table import classify, escalated
 from tbot_bot.config.scrub import scrub
 from tbot_bot.core.codec import record
-from tbot_bot.core.commands import TradeRecord
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Instant
+from tbot_bot.journal.closed import DeadManReport
 
 _TRACE_MAX: Final = 2_000
 """Characters of a traceback that are kept: its end tells most."""
@@ -79,22 +79,6 @@ class Noted:
 
     at: Instant
     text: str
-
-
-@record
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadManReport:
-    """What the dead-man path did about a session whose runner could not be started any more."""
-
-    at: Instant
-    """Market time."""
-    why: str
-    cancelled: tuple[str, ...]
-    """Client ids of the orders that it cancelled."""
-    trades: tuple[TradeRecord, ...]
-    """What was closed, or is still held (`unclosed`)."""
-    left: tuple[str, ...]
-    """In words, what a person has to see to; empty where everything is flat."""
 
 
 __all__ = ["DeadManReport", "ErrorRaised", "Noted", "SessionSkipped"]

@@ -133,6 +133,11 @@ class OutputPaths:
         self._variant()
         return journal_path(self.journal_folder, self.mode)
 
+    @property
+    def ledger(self) -> Path:
+        """The double-entry ledger; a backtest writes none."""
+        return self.home / "output" / "ledgers" / f"tbot_{self._variant()}_ledger.sqlite3"
+
     def tape(self, session: SessionId) -> Path:
         """Return the market tape of `session`."""
         self._variant()

@@ -23,6 +23,7 @@ from tbot_bot.runtime import (
     cli_guard,
     cli_journal,
     cli_kill,
+    cli_ledger,
     cli_look,
     cli_records,
     cli_rehearse,
@@ -128,6 +129,18 @@ _FLOAT: Final[tuple[tuple[str, Command, str], ...]] = (
         ),
     ),
 )
+_LEDGER: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("show", cli_ledger.show, example("tbot ledger show", "tbot ledger show --day 2025-09-02 --json")),
+    ("verify", cli_ledger.verify, example("tbot ledger verify --mode paper")),
+    ("book", cli_ledger.book, example("tbot ledger book")),
+    (
+        "post",
+        cli_ledger.post,
+        example('tbot ledger post infrastructure --amount 45.90 --reference INV-17 --why "the server of September"'),
+    ),
+    ("export", cli_ledger.export, example("tbot ledger export --to beancount --out books.beancount")),
+    ("lock", cli_ledger.lock, example('tbot ledger lock 2025-09-02 --why "reconciled by hand"')),
+)
 _FUNDAMENTALS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("refresh", cli_fundamentals.refresh, example("tbot fundamentals refresh")),
     ("show", cli_fundamentals.show, example("tbot fundamentals show", "tbot fundamentals show --json")),
@@ -182,6 +195,7 @@ app.add_typer(
 )
 app.add_typer(_group("Trade less while things go badly.", example("tbot defense show"), _DEFENSE), name="defense")
 app.add_typer(_group("Look at the floats and even them out.", example("tbot float show"), _FLOAT), name="float")
+app.add_typer(_group("Look at the books and keep them.", example("tbot ledger show"), _LEDGER), name="ledger")
 app.add_typer(
     _group("Fetch and show market caps and volumes.", example("tbot fundamentals show"), _FUNDAMENTALS),
     name="fundamentals",

@@ -26,6 +26,7 @@ from tbot_bot.runtime.defense_mode import DefenseRoom, defended, review
 from tbot_bot.runtime.earlier_today import earlier_today, next_run
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.fingerprint import settings_fingerprint
+from tbot_bot.runtime.ledger_desk import book_after_day
 from tbot_bot.runtime.requests import DryRunRequest
 from tbot_bot.runtime.schedule import DayPlan, PlannedSession, plan_day, schedule_rules
 from tbot_bot.runtime.session_run import ClockPacer, Controls, FullSpeed, Pacer
@@ -100,6 +101,7 @@ async def _dry_run(request: DryRunRequest, progress: Progress) -> DayReport:
             if planned.skipped:
                 projector.feed(None, skipped_note(planned, request.day))
         projector.flush()
+        book_after_day(bot, records, journal, log)
         return projector.day_report(request.day, took_seconds=monotonic_seconds() - began)
 
 
