@@ -81,7 +81,7 @@ class SftpRemote:
         return done.stdout
 
     def _words(self) -> list[str]:
-        options = ["BatchMode=yes", "StrictHostKeyChecking=yes", "PasswordAuthentication=no",
+        options = ["BatchMode=yes", "LogLevel=ERROR", "StrictHostKeyChecking=yes", "PasswordAuthentication=no",
                    "KbdInteractiveAuthentication=no", f"ConnectTimeout={_CONNECT_SECONDS}",
                    "ServerAliveInterval=15", "ServerAliveCountMax=4", "UpdateHostKeys=no"]  # fmt: skip
         known, identity = self._address.option("known_hosts"), self._address.option("identity")
@@ -89,7 +89,7 @@ class SftpRemote:
             options += [f'UserKnownHostsFile="{self._home / known}"', "GlobalKnownHostsFile=none"]
         if identity:
             options += [f'IdentityFile="{self._home / identity}"', "IdentitiesOnly=yes"]
-        words = ["-q", "-F", "none", "-b", "-", "-P", str(self._address.port or _PORT)]
+        words = ["-F", "none", "-b", "-", "-P", str(self._address.port or _PORT)]
         for option in options:
             words += ["-o", option]
         user = f"{self._address.user}@" if self._address.user else ""
