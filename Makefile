@@ -29,7 +29,9 @@ SIDE_BY_SIDE := -n 3 --dist worksteal
 SOURCES := $(wildcard tbot_bot tbot_web tools tests benchmarks)
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
-.PHONY: help setup run dev test test-all coverage check format judge-ib-insync bench lock clean FORCE
+CRASH_OPTIONS := $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: help setup run dev test test-all coverage check format judge-ib-insync crash-test bench lock clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +64,9 @@ format: dev ## rewrite the sources in the house format, and mend what ruff can
 
 judge-ib-insync: dev ## hold the sandbox's TWS side against ib_insync, in an environment of its own (needs the network)
 	$(BIN)/python tools/judge_ib_insync.py
+
+crash-test: dev ## kill the runner at every step of the order path: RUNS=1000 SEED=1 for the long form (JOBS=6 at a time)
+	$(BIN)/python -m tests.crash $(CRASH_OPTIONS)
 
 bench: dev ## run every script in benchmarks/
 	@$(if $(BENCHMARKS),,echo "no scripts in benchmarks/ yet";) \
