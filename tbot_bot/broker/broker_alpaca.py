@@ -30,7 +30,7 @@ from tbot_bot.config.error_handler import MachineError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused, BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import OrderEvent
-from tbot_bot.core.instants import DAY, MINUTE, SECOND, Instant, later
+from tbot_bot.core.instants import DAY, MILLISECOND, MINUTE, SECOND, Instant, later
 from tbot_bot.core.orders import Account, BrokerOrder, Fill, OrderRequest, Position
 
 NAME: Final = "alpaca"
@@ -171,6 +171,12 @@ class AlpacaBroker:
             return None
         self._tell(self.book.on_order(found))
         return told_order(found, self.book.request(client_order_id), NAME)
+
+    async def orders_since(self, at: Instant) -> tuple[BrokerOrder, ...]:
+        """Return the orders of our making that were submitted at or after `at`, oldest first, whoever sent them."""
+        found = await self._lookup.orders("all", later(at, -MILLISECOND))
+        ours = (one for one in found if self._lookup.is_ours(one.client_order_id))
+        return tuple(told_order(one, self.book.request(one.client_order_id), NAME) for one in ours)
 
     async def fills_since(self, at: Instant) -> tuple[Fill, ...]:
         """Return executions of our orders at or after `at`, oldest first."""

@@ -92,11 +92,7 @@ class IbkrBroker:
         await self.link.close()
 
     async def clock(self) -> Instant:
-        """Return the gateway's time, good to half a second.
-
-        Raises:
-            BrokerUnavailable: no answer.
-        """
+        """Return the gateway's time, good to half a second; raises `BrokerUnavailable`."""
         told = await self.link.ask_alone("time", lambda ib: ib.reqCurrentTimeAsync())
         return later(instant(told), _HALF_SECOND)
 
@@ -359,6 +355,11 @@ class IbkrBroker:
         now = asyncio.get_running_loop().time()
         since_sent = now - self._sent_at.get(name, now - self._settle_seconds)
         return self._settle_seconds - min(self.link.up_seconds, since_sent)
+
+    async def orders_since(self, at: Instant) -> tuple[BrokerOrder, ...]:
+        """Return the orders of our making, whoever sent them: those of the present day; see `OrderDesk.ours`."""
+        del at
+        return await self._desk.ours()
 
     async def fills_since(self, at: Instant) -> tuple[Fill, ...]:
         """Return our executions at or after `at`, oldest first; IB tells those of the present day only.

@@ -17,6 +17,7 @@ from tbot_bot.broker.venue_store import VenueStore, venue_path
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import OrderEvent, OrderFilled
+from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.orders import Account, BrokerOrder, Capabilities, Fill, OrderRequest, Position
 
@@ -143,6 +144,14 @@ class SimulatedBroker:
         """Return the order; None where it never arrived."""
         self._read()
         return self.venue.order(client_order_id)
+
+    async def orders_since(self, at: Instant) -> tuple[BrokerOrder, ...]:
+        """Return all orders of our making: a venue's books are of one day."""
+        del at
+        self._read()
+        names = (one.request.client_order_id for one in self.venue.snapshot().orders)
+        found = (self.venue.order(name) for name in names if OrderName.parse(name) is not None)
+        return tuple(order for order in found if order is not None)
 
     async def fills_since(self, at: Instant) -> tuple[Fill, ...]:
         """Return executions at or after `at`, oldest first."""

@@ -289,6 +289,11 @@ class Book:
         ours = (known.executed for known in self.prints.values() if known.executed.instrument.symbol == symbol)
         return sum((each.quantity if each.buys else -each.quantity for each in ours), ZERO)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return every client order id that an order or an execution bears."""
+        return tuple(dict.fromkeys([*self.orders, *(known.executed.client_order_id for known in self.prints.values())]))
+
     def order(self, name: str) -> BrokerOrder | None:
         """Return an order of ours; what only its executions speak of is over, and as large as they are."""
         executions = self._executions(name)

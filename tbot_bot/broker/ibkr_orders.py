@@ -15,7 +15,9 @@ from tbot_bot.broker.ibkr_link import GatewayLink
 from tbot_bot.broker.ibkr_wire import Meaning, executed, meaning_of, sighting
 from tbot_bot.core.errors import BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import AnswerLost, OrderEvent
+from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import Instant
+from tbot_bot.core.orders import BrokerOrder
 
 if TYPE_CHECKING:
     from ib_async import IB, CommissionReport, Fill, Trade
@@ -194,6 +196,19 @@ class OrderDesk:
         if ib is not None:
             self.tell([event for name in lost for event in self.book.vanished(name)])
         return listed
+
+    async def ours(self) -> tuple[BrokerOrder, ...]:
+        """Return the day's orders that bear names of our making, under whatever client id they were placed.
+
+        Raises:
+            BrokerUnavailable: no answer.
+            UnknownMessage: the gateway says something of one of them that nobody understands.
+        """
+        await self.refresh()
+        names = [name for name in self.book.names if OrderName.parse(name) is not None]
+        for name in names:
+            self.readable(name)
+        return tuple(order for name in names if (order := self.book.order(name)) is not None)
 
     async def refresh_fills(self) -> None:
         """Read the day's executions.

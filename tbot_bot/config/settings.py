@@ -76,6 +76,34 @@ def load_settings(
     Raises:
         ConfigError: with everything there is to mend.
     """
+    read = _read_both(home, overrides, defaults_if_absent=defaults_if_absent, draft=draft)
+    if read.problems:
+        raise ConfigError(in_reading_order(read.problems))
+    return read.settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Salvaged:
+    """What can be known of settings of which something is wrong: defaults stand in for what cannot be used."""
+
+    settings: Settings
+    broken: frozenset[str]
+    """Variables that are not what the owner meant."""
+    unread: bool
+    """A whole file could not be read: every variable of it is at its default."""
+    problems: tuple[ConfigProblem, ...]
+
+    def knows(self, variable: str) -> bool:
+        """Return whether `variable` is as the owner wrote it, or left it."""
+        return not self.unread and variable not in self.broken
+
+
+def salvaged_settings(home: Path, overrides: Mapping[str, str] = _NO_OVERRIDES) -> Salvaged:
+    """Read both files for whoever has to act whatever stands in them: to close positions, never to open one."""
+    return _read_both(home, overrides, defaults_if_absent=False, draft=None)
+
+
+def _read_both(home: Path, overrides: Mapping[str, str], *, defaults_if_absent: bool, draft: Draft | None) -> Salvaged:
     problems: list[ConfigProblem] = []
     env_source, env = _env(home, problems, draft, defaults_if_absent=defaults_if_absent)
     if draft is not None and draft.section == BOT_FILE:
@@ -94,9 +122,13 @@ def load_settings(
             if broken.isdisjoint(objection.variables)  # what is wrong already is not judged by its default
         )
     problems.extend(named_file_problems(home, bot, bot_source.chosen_at))
-    if problems:
-        raise ConfigError(in_reading_order(problems))
-    return Settings(env=env, bot=bot, home=home, warnings=bot_text.warnings)
+    absent = not bot_source.entries.keys() - overrides.keys()
+    return Salvaged(
+        settings=Settings(env=env, bot=bot, home=home, warnings=bot_text.warnings),
+        broken=frozenset(broken),
+        unread=env_source.unread or bot_source.unread or absent,
+        problems=tuple(problems),
+    )
 
 
 def handed_over(settings: Settings) -> bytes:
@@ -258,6 +290,7 @@ __all__ = [
     "Draft",
     "EnvFile",
     "InverseEtfMap",
+    "Salvaged",
     "Settings",
     "bot_files",
     "handed_over",
@@ -265,6 +298,7 @@ __all__ = [
     "load_env",
     "load_inverse_etf_map",
     "load_settings",
+    "salvaged_settings",
     "settings_lines",
     "taken_over",
     "tbot_home",

@@ -88,6 +88,13 @@ class Broker(Protocol):
         """Return the order, in whatever state; None is a definite "not there"."""
         ...
 
+    async def orders_since(self, at: Instant) -> tuple[BrokerOrder, ...]:
+        """Return the orders of our making that were submitted at or after `at`, in whatever state, whoever sent them.
+
+        A broker that keeps its lists for a day only tells those of the day.
+        """
+        ...
+
     async def fills_since(self, at: Instant) -> tuple[Fill, ...]:
         """Return executions at or after `at`, oldest first."""
         ...

@@ -17,25 +17,25 @@ from typing import Final
 from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
 from tbot_bot.broker.matching import Venue
 from tbot_bot.broker.venue_state import PutPricer
-from tbot_bot.config.error_handler import BrokerError, ConfigError, JournalError, TbotError
-from tbot_bot.config.settings import load_settings
-from tbot_bot.core.codec import CodecError, loads
-from tbot_bot.core.commands import Decided, ReplaceOrder, SubmitOrder, TradeApproved, TradeRecord
+from tbot_bot.config.error_handler import BrokerError, JournalError, TbotError
+from tbot_bot.core.codec import CodecError
 from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable
 from tbot_bot.core.identity import Mode, OrderName, SessionId, TradeName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.money import ZERO
 from tbot_bot.journal.chain import Kind
-from tbot_bot.journal.store import Entry, Journal, journal_path, open_reader
+from tbot_bot.journal.store import Entry, Journal, journal_path
 from tbot_bot.reporting.noted import DeadManReport
 from tbot_bot.runtime.background import control_path, say
 from tbot_bot.runtime.clock import RunClock, monotonic_seconds, wall_now
-from tbot_bot.runtime.flattening import EXIT_REASON, UNCLOSED, Flattener, VenueTrade, is_of_our_making, record_of
+from tbot_bot.runtime.dead_man_real import Done, close_at_real_brokers
+from tbot_bot.runtime.flattening import EXIT_REASON, Flattener, VenueTrade, is_of_our_making
+from tbot_bot.runtime.flattening_records import record_of
 from tbot_bot.runtime.heartbeat import Heart
+from tbot_bot.runtime.known_trades import Known, known_trades
 from tbot_bot.runtime.last_resort import scrubbed_output
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock
-from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
 
 CLOSING: Final = "closing without an engine"
@@ -51,18 +51,6 @@ class Market:
 
     day: MarketDay
     puts: PutPricer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What the journal knows of our trades of this day."""
-
-    trades: frozenset[str] = frozenset()
-    """Every trade that was given an order."""
-    open: frozenset[str] = frozenset()
-    """Approved ones without an end."""
-    told: frozenset[str] = frozenset()
-    """Those that an earlier run of this path has journaled."""
 
 
 def _any(_: TradeName) -> bool:
@@ -90,8 +78,12 @@ class Work:
     """Which of our trades are meant."""
     hands: type[Flattener] = Flattener
     """What is done with them at each broker."""
+    done: list[Done] = field(default_factory=list)
+    """What was done, one for each account."""
     flatteners: tuple[Flattener, ...] = ()
-    """One for each venue, once the work has begun."""
+    """The same, once the work is over."""
+    everywhere: bool = False
+    """Also where the last session at real brokers was of another day or run than the one at hand."""
     may_report: Callable[[Sequence[VenueTrade]], bool] = _always
     """Whether the journal is told, given what was done: a report without anything left ends its session."""
     knows_market: bool = True
@@ -103,7 +95,7 @@ class Work:
         Raises:
             AlreadyRunning: a runner is alive and does not let go of its lock.
         """
-        lock = await Lock(self.control / RUNNER_LOCK).take_when_free(self._late)
+        lock = await Lock(self.control / RUNNER_LOCK).take_when_free(self.late)
         pulse = asyncio.create_task(self._beat())
         try:
             return await self.close_all()
@@ -113,24 +105,35 @@ class Work:
             lock.release()
 
     async def close_all(self) -> int:
-        """Do the same for a caller that holds the runner's lock."""
-        known, market = self._known(), self._market()
-        venues = tuple(self._venues(market))
-        self.left += self._beyond_reach()
-        flatteners = self.flatteners = tuple(self._flattener(broker, known) for _, broker in venues)
-        async for _ in steps_of(market, [broker for _, broker in venues], self.request.clock, self._late):
-            if all([await flattener.step() for flattener in flatteners]):
-                break
-        for flattener in flatteners:
+        """Do the same for a caller that holds the runner's lock. Real brokers come first: that is real money."""
+        self.done += await close_at_real_brokers(self)
+        await self._close_at_embedded_venues()
+        self.flatteners = tuple(one.flattener for one in self.done)
+        for flattener in self.flatteners:
             held = (trade for trade in flattener.trades.values() if not trade.flat)
             self.left += [f"{trade.trade_id}: {trade.words or 'nobody has looked at it'}" for trade in held]
-        for mode in sorted({mode for mode, _ in venues}):
-            mine = [flat for flat, (its, _) in zip(flatteners, venues, strict=True) if its is mode]
-            self._record(mode, [trade for flat in mine for trade in flat.trades.values()], known or Known())
+        for session, mode in dict.fromkeys((one.session, one.mode) for one in self.done):
+            mine = [one.flattener for one in self.done if (one.session, one.mode) == (session, mode)]
+            known = self.known(session) or Known()
+            self._record(session, mode, [trade for flat in mine for trade in flat.trades.values()], known)
         self.tell(f"LEFT: {'; '.join(self.left)}" if self.left else "nothing of ours rests or is held any more")
         return RunnerExit.FAILED if self.left else RunnerExit.DONE
 
-    def _late(self) -> bool:
+    async def _close_at_embedded_venues(self) -> None:
+        known, market = self.known(self.request.session), self._market()
+        venues = tuple(self._venues(market))
+        flatteners = [self._flattener(broker, known) for _, broker in venues]
+        session = self.request.session
+        self.done += [
+            Done(session=session, mode=mode, flattener=flattener)
+            for flattener, (mode, _) in zip(flatteners, venues, strict=True)
+        ]
+        async for _ in steps_of(market, [broker for _, broker in venues], self.request.clock, self.late):
+            if all([await flattener.step() for flattener in flatteners]):
+                break
+
+    def late(self) -> bool:
+        """Return whether the time for everything is over."""
         return monotonic_seconds() >= self.deadline
 
     async def _beat(self) -> None:
@@ -147,12 +150,12 @@ class Work:
 
     # --- what is ours -------------------------------------------------------------------------------------------------
 
-    def _known(self) -> Known | None:
-        """Return what the journals say; None where one cannot be read."""
+    def known(self, session: SessionId) -> Known | None:
+        """Return what the journals say of the day and run of `session`; None where one cannot be read."""
         folder = self.request.home / "output" / "journal"
         try:
             found = [
-                known_trades(journal_path(folder, mode), self.request.session)
+                known_trades(journal_path(folder, mode), session)
                 for mode in (Mode.PAPER, Mode.LIVE)
                 if journal_path(folder, mode).exists()
             ]
@@ -179,11 +182,12 @@ class Work:
 
         def meant(order_id: str) -> bool:
             name = OrderName.parse(order_id)
-            return name is not None and self._is_meant(name.trade) and ours(order_id)
+            return name is not None and self.is_meant(name.trade) and ours(order_id)
 
         return self.hands(broker, ours=meant, since=Instant(0), tell=self.tell)
 
-    def _is_meant(self, trade_id: str) -> bool:
+    def is_meant(self, trade_id: str) -> bool:
+        """Return whether one of our trades is meant."""
         trade = TradeName.parse(trade_id)
         return trade is not None and self.wanted(trade)
 
@@ -214,33 +218,19 @@ class Work:
             except (BrokerError, BrokerUnavailable, ValueError) as error:
                 self.left.append(f"{path.name} cannot be opened: {error}")
 
-    def _beyond_reach(self) -> list[str]:
-        """Return the real brokers of this installation: nothing here is proven at them, so their stops are left."""
-        overrides = {"TEST_MODE_VENUE": "simulator", "TEST_MODE": "true"} if self.request.rehearsal else {}
-        given = dict(self.request.overrides) | overrides
-        try:
-            bot = load_settings(self.request.home, given, defaults_if_absent=self.request.rehearsal).bot
-        except ConfigError as error:
-            self.tell(f"the settings cannot be used, so it is not known whether a broker is real: {error}")
-            return []
-        if is_embedded(bot):
-            return []
-        mend = "its positions are not closed by this path, their protective stops rest there: close them at the broker"
-        return [f"{name}: {mend}" for name in bot.enabled_brokers]
-
     # --- what is left behind ------------------------------------------------------------------------------------------
 
-    def _record(self, mode: Mode, trades: Sequence[VenueTrade], known: Known) -> None:
+    def _record(self, session: SessionId, mode: Mode, trades: Sequence[VenueTrade], known: Known) -> None:
         """Journal what was done; where that fails it has at least been printed."""
-        session, at = self.request.session, self.request.clock.now()
-        unsettled = {trade_id for trade_id in known.open - known.told if self._is_meant(trade_id)}
+        at = self.request.clock.now()
+        unsettled = {trade_id for trade_id in known.open - known.told if self.is_meant(trade_id)}
         news = [trade for trade in trades if trade.cancelled or trade.trade_id not in known.told]
         told = [trade for trade in news if trade.touched or trade.trade_id in unsettled]
         if not self.may_report(told):
             return
         records = tuple(found for trade in told if (found := record_of(trade, mode, at, self.reason)) is not None)
         cancelled = tuple(order_id for trade in told for order_id in trade.cancelled)
-        spared = sorted(trade_id for trade_id in known.open - known.told if not self._is_meant(trade_id))
+        spared = sorted(trade_id for trade_id in known.open - known.told if not self.is_meant(trade_id))
         left = (*self.left, *(f"{trade_id}: not asked for" for trade_id in spared))
         report = DeadManReport(at=at, why=self.why, cancelled=cancelled, trades=records, left=left)
         for record in records:
@@ -262,40 +252,6 @@ class Work:
             show_records(self.request, mode)
         except Exception as error:  # noqa: BLE001 - the journal has it; the next start shows it
             self.tell(f"the files for people are not up to date: {type(error).__name__}: {error}")
-
-
-def known_trades(path: Path, session: SessionId) -> Known:
-    """Return what the journal at `path` knows of the trades of the session's day and run.
-
-    Raises:
-        JournalError: it cannot be read.
-        CodecError: a row cannot be read.
-    """
-    given: set[str] = set()
-    approved: set[str] = set()
-    over: set[str] = set()
-    told: set[str] = set()
-    with open_reader(path) as journal:
-        for name in journal.sessions_of(session.day):
-            if SessionId.parse(name).run != session.run:
-                continue
-            for row in journal.rows(session=name):
-                if row.kind not in {Kind.COMMAND, Kind.ERROR}:
-                    continue
-                found = loads(row.payload)
-                if isinstance(found, DeadManReport):
-                    told |= {trade.trade_id for trade in found.trades if trade.error_code != UNCLOSED}
-                for output in found.outputs if isinstance(found, Decided) else ():
-                    match output:
-                        case SubmitOrder(order=order) | ReplaceOrder(order=order):
-                            given.add(order.trade_id)
-                        case TradeApproved():
-                            approved.add(output.trade_id)
-                        case TradeRecord():
-                            over.add(output.trade_id)
-                        case _:
-                            pass
-    return Known(trades=frozenset(given), open=frozenset(approved - over), told=frozenset(told))
 
 
 def venue_at(path: Path, name: str, market: Market | None) -> SimulatedBroker | None:

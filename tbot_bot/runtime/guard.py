@@ -17,14 +17,13 @@ from datetime import date
 from pathlib import Path
 from typing import Final, Self
 
-from tbot_bot.broker.broker_sim import SimulatedBroker
 from tbot_bot.config.choices import GuardPolicy
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import ConfigError, JournalError, TbotError
 from tbot_bot.config.scrub import scrub
 from tbot_bot.config.settings import load_settings
 from tbot_bot.core.errors import BrokerProblem
-from tbot_bot.core.identity import Mode, OrderName, SessionId, StrategyName, TradeName
+from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import SECOND, iso
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.store import Entry, Journal, journal_path
@@ -33,10 +32,9 @@ from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.background import control_path
 from tbot_bot.runtime.clock import monotonic_seconds, wall_now
 from tbot_bot.runtime.control import ControlFolder, Flag
-from tbot_bot.runtime.dead_man import SECONDS_MAX, Work, venue_at
+from tbot_bot.runtime.dead_man import SECONDS_MAX, Work
 from tbot_bot.runtime.dead_man_run import pending
 from tbot_bot.runtime.files import write_atomically
-from tbot_bot.runtime.flattening import is_of_our_making
 from tbot_bot.runtime.guard_book import Book, cancel_entries, read_book
 from tbot_bot.runtime.guard_signs import (
     GUARD_FILE,
@@ -47,10 +45,12 @@ from tbot_bot.runtime.guard_signs import (
     life_signs,
     silent_by_the_clock,
 )
+from tbot_bot.runtime.guard_venues import GuardedVenue, guarded_venues
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.kill_switch import engage, engagement
 from tbot_bot.runtime.locks import RUNNER_LOCK, AlreadyRunning, Lock, holder
 from tbot_bot.runtime.runner_arguments import RunnerArguments
+from tbot_bot.runtime.session_brokers import session_brokers
 from tbot_bot.runtime.supervisor_state import DayInHand, saved
 
 GUARD_LOCK: Final = "guard.lock"
@@ -61,6 +61,8 @@ TRIES_MAX: Final = 3
 """How often what could not be closed is tried again."""
 _KILL_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.5
+_AGAIN_SECONDS: Final = 20.0
+"""Between two looks at real brokers where nothing of ours was open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,8 @@ class Guard:
         self._folder = ControlFolder(self._control)
         self._stop = asyncio.Event()
         self._said = ""
+        self._look_at = float("-inf")
+        """When the brokers are asked again: a bot that has ended is silent for days, and a vendor counts requests."""
 
     def _tell(self, text: str) -> None:
         self._hearer(scrub(text))
@@ -166,14 +170,15 @@ class Guard:
         return deed is not None and deed.state == "acting" and deed.runner == signs.runner and not signs.supervisor
 
     async def _look(self, signs: LifeSigns, silent: float) -> Sight:
-        books, problems = [], []
-        async with self._venues() as (venues, unreadable):
+        books: list[Book] = []
+        problems: list[str] = []
+        async with self._venues(looking=True) as (venues, unreadable):
             problems += unreadable
-            for broker in venues:
+            for venue in venues:
                 try:
-                    books.append(await read_book(broker, self._is_ours(broker.name)))
+                    books.append(await read_book(venue.broker, venue.ours, venue.since))
                 except BrokerProblem as problem:
-                    problems.append(f"{broker.name} gives no answer: {problem}")
+                    problems.append(f"{venue.broker.name} gives no answer: {problem}")
         return Sight(signs=signs, silent_seconds=silent, books=tuple(books), problems=tuple(problems))
 
     async def _mind(self, signs: LifeSigns, silent: float) -> int:
@@ -183,7 +188,10 @@ class Guard:
         if mine is not None and (mine.state == "done" or (mine.state == "left" and mine.tries >= TRIES_MAX)):
             self._say_once(f"a guard has acted already ({mine.at}): {mine.outcome}")
             return DONE if mine.state == "done" else FAILED
+        if monotonic_seconds() < self._look_at:
+            return DONE
         sight = await self._look(signs, silent)
+        self._look_at = monotonic_seconds() + (_AGAIN_SECONDS if session_brokers(self._control) is not None else 0.0)
         if not sight.is_open:
             trouble = "; ".join(sight.problems)
             self._say_once(trouble or "the bot is silent, and nothing of ours is open")
@@ -262,7 +270,14 @@ class Guard:
         if request is None:
             return "nothing was done", ("no day to close: neither control/supervisor.json nor a venue's folder",)
         deadline = monotonic_seconds() + SECONDS_MAX
-        work = Work(request=request, control=self._control, why=f"guard: {why}", tell=self._tell, deadline=deadline)
+        work = Work(
+            request=request,
+            control=self._control,
+            why=f"guard: {why}",
+            tell=self._tell,
+            deadline=deadline,
+            everywhere=True,
+        )
         await work.close_all()
         return "everything of ours was closed" if not work.left else "not all could be closed", tuple(work.left)
 
@@ -271,13 +286,13 @@ class Guard:
         cancelled: list[str] = []
         left: list[str] = []
         bare: list[str] = []
-        async with self._venues() as (venues, unreadable):
+        async with self._venues(looking=False) as (venues, unreadable):
             left += unreadable
-            for broker in venues:
-                ours = self._is_ours(broker.name)
+            for venue in venues:
+                broker = venue.broker
                 try:
-                    cancelled += await cancel_entries(broker, ours)
-                    book = await read_book(broker, ours)
+                    cancelled += await cancel_entries(broker, venue.ours)
+                    book = await read_book(broker, venue.ours, venue.since)
                 except BrokerProblem as problem:
                     left.append(f"{broker.name} gives no answer: {problem}")
                     continue
@@ -320,6 +335,10 @@ class Guard:
         hand = saved(self._control)
         if hand is not None:
             return hand
+        word = session_brokers(self._control)
+        if word is not None:
+            given = word.request
+            return DayInHand(day=word.session.day, run=word.session.run, anchor=given.anchor, speed=given.speed)
         folders = [path.name for path in (self._home / "output" / "venue").glob("*_*") if path.is_dir()]
         days = []
         for name in folders:
@@ -351,34 +370,10 @@ class Guard:
         )
 
     @asynccontextmanager
-    async def _venues(self) -> AsyncIterator[tuple[list[SimulatedBroker], list[str]]]:
-        """Give the venues of the day in hand, over connections of our own, and those that cannot be opened."""
-        request = self._request()
-        paths = [] if request is None else sorted(request.venue_folder.glob("*.sqlite3"))
-        found: list[SimulatedBroker] = []
-        unreadable: list[str] = []
-        for path in paths:
-            try:
-                broker = venue_at(path, path.stem.rpartition("_")[0], None)
-            except (TbotError, BrokerProblem) as error:
-                unreadable.append(f"{path.name} cannot be opened: {error}")
-                continue
-            if broker is not None:
-                found.append(broker)
-        try:
-            yield found, unreadable
-        finally:
-            for broker in found:
-                await broker.close()
-
-    def _is_ours(self, broker: str) -> Callable[[str], bool]:
-        hand = self._hand()
-
-        def of_the_day(trade: TradeName) -> bool:
-            whose = None if hand is None else (hand.day, hand.run, broker)
-            return (trade.session.day, trade.session.run, trade.broker) == whose
-
-        return lambda order_id: OrderName.parse(order_id) is not None and is_of_our_making(order_id, of_the_day)
+    async def _venues(self, *, looking: bool) -> AsyncIterator[tuple[Sequence[GuardedVenue], Sequence[str]]]:
+        """Give the venues of the day in hand and the real accounts, over connections of our own."""
+        async with guarded_venues(self._home, self._control, self._request(), self._tell, looking=looking) as found:
+            yield found
 
 
 __all__ = ["GUARD_LOCK", "Guard", "GuardRules", "Sight"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from tbot_bot.core.identity import Leg, OrderName
 from tbot_bot.core.instants import Instant
@@ -10,6 +11,8 @@ from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.core.orders import BrokerOrder
 from tbot_bot.core.protocols import Broker
+
+_EVER: Final = Instant(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,27 +47,19 @@ class Book:
         return bool(self.held or self.entries)
 
 
-async def read_book(broker: Broker, ours: Callable[[str], bool]) -> Book:
-    """Return what is ours at `broker`; `ours` judges client order ids.
+async def read_book(broker: Broker, ours: Callable[[str], bool], since: Instant = _EVER) -> Book:
+    """Return what is ours at `broker`; `ours` judges client order ids of orders submitted at or after `since`.
 
     Raises:
-        BrokerUnavailable: it gave no answer.
+        BrokerProblem: it gave no answer, or none that can be understood.
     """
-    resting = [order for order in await broker.open_orders() if ours(order.client_order_id)]
-    orders: dict[str, BrokerOrder | None] = {order.client_order_id: order for order in resting}
+    orders = [order for order in await broker.orders_since(since) if ours(order.client_order_id)]
+    resting = [order for order in orders if order.status.open]
     quantities: dict[str, Decimal] = {}
     instruments: dict[str, Instrument] = {}
-    for fill in await broker.fills_since(Instant(0)):
-        order_id = fill.client_order_id
-        if not ours(order_id):
-            continue
-        if order_id not in orders:
-            orders[order_id] = await broker.order_by_client_id(order_id)
-        order, trade = orders[order_id], trade_of(order_id)
-        if order is None:
-            continue
-        signed = fill.quantity if order.request.side.buys else -fill.quantity
-        quantities[trade] = quantities.get(trade, ZERO) + signed
+    for order in orders:
+        trade, filled = trade_of(order.client_order_id), order.filled_quantity
+        quantities[trade] = quantities.get(trade, ZERO) + (filled if order.request.side.buys else -filled)
         instruments[trade] = order.request.instrument
     stops = {trade_of(order.client_order_id) for order in resting if leg_of(order.client_order_id) is Leg.STOP}
     held = (

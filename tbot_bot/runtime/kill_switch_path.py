@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tbot_bot import __version__
+from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.error_handler import JournalError, TbotError
 from tbot_bot.core.codec import CodecError
 from tbot_bot.core.errors import BrokerProblem
@@ -35,8 +36,10 @@ from tbot_bot.runtime.dead_man import Work
 from tbot_bot.runtime.flattening import Flattener, Keeper, VenueTrade
 from tbot_bot.runtime.kill_switch import MODES, Engagement, engagement
 from tbot_bot.runtime.kill_switch_flag import ShutdownFlag, read_flag, write_flag
+from tbot_bot.runtime.last_resort import scrubbed_output
 from tbot_bot.runtime.locks import AlreadyRunning
 from tbot_bot.runtime.runner_arguments import RunnerArguments, RunnerExit
+from tbot_bot.runtime.session_brokers import session_brokers
 from tbot_bot.runtime.session_progress import progress_of
 
 FLATTEN: Final = "flatten"
@@ -95,6 +98,7 @@ class Run:
             hands=Keeper if task.keep_positions else Flattener,
             may_report=self._may_report,
             knows_market=task.knows_market,
+            everywhere=True,
         )
         await work.run()
         flag = self._told_of(work, engaged, engaged.at or began)
@@ -182,6 +186,9 @@ class Run:
             tell(f"the status could not be written: {error}")
 
     def _trades_live(self) -> bool:
+        word = session_brokers(self.task.control)
+        if word is not None and any(mode is BrokerMode.LIVE for _, mode in word.modes):
+            return True
         return any(self.request.venue_folder.glob(f"*_{Mode.LIVE}.sqlite3"))
 
 
@@ -231,8 +238,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         knows_market=not given.no_market,
         seconds=given.seconds,
     )
+    request = RunnerArguments.parse(rest)
+    with scrubbed_output(stdout=True):
+        return _end_of(request, task)
+
+
+def _end_of(request: RunnerArguments, task: Task) -> int:
     try:
-        return asyncio.run(Run(request=RunnerArguments.parse(rest), task=task).carry_out())
+        return asyncio.run(Run(request=request, task=task).carry_out())
     except AlreadyRunning as error:
         tell(f"a runner is alive: {error}")
         return RunnerExit.LOCKED

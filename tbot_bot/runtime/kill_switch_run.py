@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from tbot_bot.config.error_handler import JournalError
+from tbot_bot.config.settings import salvaged_settings
+from tbot_bot.core.calendar import exchange_time
 from tbot_bot.core.codec import CodecError
 from tbot_bot.core.identity import SessionId, StrategyName
 from tbot_bot.journal.store import journal_path, open_reader
+from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.dead_man_run import one_run
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.kill_switch import MODES
 from tbot_bot.runtime.kill_switch_flag import ShutdownFlag
+from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.runner_arguments import RunnerArguments
+from tbot_bot.runtime.session_brokers import session_brokers
 from tbot_bot.runtime.session_progress import progress_of
 from tbot_bot.runtime.supervisor_state import saved
 
@@ -53,7 +58,8 @@ class Reach:
 def reach(home: Path, control: Path) -> Reach | None:
     """Return what there may be to close; None where no day was ever begun.
 
-    The day in hand tells it. Where that cannot be read, the venues' own books on disk do: the newest ones.
+    The day in hand tells it. Where that cannot be read, the word that the last session at real brokers left does, then
+    the venues' own books on disk: the newest ones; at last, where the settings name real brokers, today does.
     """
     hand = saved(control)
     if hand is not None:
@@ -70,6 +76,14 @@ def reach(home: Path, control: Path) -> Reach | None:
                 rehearsal=hand.rehearsal,
             )
         )
+    word = session_brokers(control)
+    if word is not None:
+        remark = f"the day in hand is not on record, so the last session at real brokers was taken: {word.session}"
+        return Reach(arguments=word.request, knows_market=False, remark=remark)
+    return _newest_books(home, control) or _today(home, control)
+
+
+def _newest_books(home: Path, control: Path) -> Reach | None:
     try:
         folders = sorted((home / "output" / "venue").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     except OSError:
@@ -83,6 +97,20 @@ def reach(home: Path, control: Path) -> Reach | None:
         remark = f"the day in hand is not on record, so the newest venue's books were taken: {folder.name}"
         return Reach(arguments=RunnerArguments(session=session, home=home), knows_market=False, remark=remark)
     return None
+
+
+def _today(home: Path, control: Path) -> Reach | None:
+    """Return today's sessions where the settings name real brokers, though nothing is on record of any."""
+    try:
+        bot = salvaged_settings(home).settings.bot
+    except OSError:
+        return None
+    if is_embedded(bot):
+        return None
+    day = exchange_time(wall_now()).date()
+    remark = f"nothing is on record of any session, so the brokers of the settings were asked for orders of {day}"
+    request = RunnerArguments(session=_session(home, control, day, 1), home=home)
+    return Reach(arguments=request, knows_market=False, remark=remark)
 
 
 def _session(home: Path, control: Path, day: date, run: int) -> SessionId:

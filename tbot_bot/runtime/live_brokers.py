@@ -38,29 +38,43 @@ def live_brokers(
         ConfigError: a broker is enabled that sends no orders, or an account or address cannot be used.
         MachineError: a broker's client library is not installed.
     """
+    names = settings.bot.enabled_brokers
+    return {name: live_broker(name, settings, now=now, note=note, ibkr_client_id=ibkr_client_id) for name in names}
+
+
+def live_broker(
+    name: str,
+    settings: Settings,
+    *,
+    now: Callable[[], Instant],
+    note: Callable[[str], None],
+    ibkr_client_id: int | None = None,
+) -> Broker:
+    """Return one broker's adapter, whether it is enabled or not; see `live_brokers`.
+
+    Raises:
+        ConfigError, MachineError: see `live_brokers`.
+    """
     bot = settings.bot
-    found: dict[str, Broker] = {}
-    for name in bot.enabled_brokers:
-        match name:
-            case "alpaca":
-                around = Surroundings(now=now, monotonic=monotonic_seconds, dice=RealWaiting().dice, note=note)
-                found[name] = alpaca_broker(settings, around, _permit(bot, bot.alpaca_mode))
-            case "ibkr":
-                permit = _permit(bot, bot.ibkr_mode)
-                found[name] = ibkr_broker(settings, now=now, authorization=permit, client_id=ibkr_client_id)
-            case _:
-                raise ConfigError(
-                    [
-                        ConfigProblem(
-                            file=".env_bot",
-                            variable=f"{name.upper()}_ENABLED",
-                            expected="false outside the embedded market: this broker is sent no orders, and simulated "
-                            "ones need a simulated market",
-                            mend="disable it, or set TEST_MODE=true and TEST_MODE_VENUE=simulator",
-                        )
-                    ]
-                )
-    return found
+    match name:
+        case "alpaca":
+            around = Surroundings(now=now, monotonic=monotonic_seconds, dice=RealWaiting().dice, note=note)
+            return alpaca_broker(settings, around, _permit(bot, bot.alpaca_mode))
+        case "ibkr":
+            permit = _permit(bot, bot.ibkr_mode)
+            return ibkr_broker(settings, now=now, authorization=permit, client_id=ibkr_client_id)
+        case _:
+            raise ConfigError(
+                [
+                    ConfigProblem(
+                        file=".env_bot",
+                        variable=f"{name.upper()}_ENABLED",
+                        expected="false outside the embedded market: this broker is sent no orders, and simulated "
+                        "ones need a simulated market",
+                        mend="disable it, or set TEST_MODE=true and TEST_MODE_VENUE=simulator",
+                    )
+                ]
+            )
 
 
 def capabilities_of(settings: Settings, brokers: Mapping[str, Broker]) -> Mapping[str, Capabilities]:
@@ -106,4 +120,4 @@ def _permit(bot: BotSettings, mode: BrokerMode) -> LiveAuthorization | None:
     return LiveAuthorization(test_mode=bot.test_mode, mode=Mode.LIVE)
 
 
-__all__ = ["capabilities_of", "connect", "connect_again", "live_brokers"]
+__all__ = ["capabilities_of", "connect", "connect_again", "live_broker", "live_brokers"]

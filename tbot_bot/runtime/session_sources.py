@@ -32,6 +32,7 @@ from tbot_bot.runtime.market_source import is_embedded, refuse_live_accounts
 from tbot_bot.runtime.pacers import Pacer
 from tbot_bot.runtime.runner_arguments import RunnerArguments
 from tbot_bot.runtime.session_base import SessionBase
+from tbot_bot.runtime.session_brokers import SessionBrokers
 from tbot_bot.runtime.session_controls import Controls
 from tbot_bot.runtime.session_setup import Workplace, session_of, shell_of
 from tbot_bot.runtime.shell import SessionShell
@@ -177,6 +178,7 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
         room.log.warning("live", note=text)
 
     refuse_live_accounts(room.settings.bot)
+    _leave_word(room)
     time = SessionTime(room.clock)
     brokers = live_brokers(room.settings, now=time.now, note=note)
     async with AsyncExitStack() as stack:
@@ -193,6 +195,15 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
         feed.start()
         stack.push_async_callback(feed.close)
         yield LiveSources(room, brokers, time, feed)
+
+
+def _leave_word(room: Room) -> None:
+    """Leave word of the accounts, for whoever has to close our positions there without us."""
+    settings = room.settings
+    try:
+        SessionBrokers.of(room.request, settings.env, settings.bot).save(settings.home / settings.env.control_dir)
+    except OSError as error:  # the settings name them, too
+        room.log.warning("session_brokers_not_written", error=str(error))
 
 
 __all__ = ["EmbeddedSources", "LiveSources", "Room", "SessionSources", "VendorScreener", "session_sources"]

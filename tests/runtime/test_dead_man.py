@@ -28,7 +28,8 @@ from tbot_bot.reporting.noted import DeadManReport
 from tbot_bot.runtime.control import ControlFolder
 from tbot_bot.runtime.dead_man_run import DEAD_MAN_FILE, Pending, close_everything, pending
 from tbot_bot.runtime.earlier_today import earlier_today
-from tbot_bot.runtime.flattening import ATTEMPTS_MAX, Flattener, record_of
+from tbot_bot.runtime.flattening import ATTEMPTS_MAX, Flattener
+from tbot_bot.runtime.flattening_records import record_of
 from tbot_bot.runtime.replay import replay_day
 from tbot_bot.runtime.runner_arguments import RunnerArguments
 from tbot_bot.runtime.session_progress import progress_of
@@ -152,7 +153,7 @@ def test_a_broker_that_refuses_every_exit_is_not_asked_for_ever():
 
 def test_a_broker_without_an_answer_is_not_flat():
     class Gone(SimulatedBroker):
-        async def open_orders(self):
+        async def orders_since(self, at):
             raise BrokerUnavailable("the line is dead")
 
     told: list[str] = []

@@ -41,6 +41,7 @@ class SandboxThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
+            self.loop.run_until_complete(self.sandbox.start())
             self.loop.run_until_complete(self.sandbox.serve(self.stop))
         except BaseException as error:  # noqa: BLE001 - told by `close`
             self.failure = error
