@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tbot_bot.accounting.ledger_reader import LedgerReader
     from tbot_bot.runtime.ledger_desk import LedgerView
 
+_DAYS_SHOWN: Final = 10
 Books = Annotated[Mode, typer.Option("--mode", help="Which books: live or paper.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, kept with the record.")]
 
@@ -118,11 +119,12 @@ def verify(*, mode: Books = Mode.PAPER, as_json: Json = False) -> int:
 
 def book(*, mode: Books = Mode.PAPER, as_json: Json = False) -> int:
     """Book what the journal has and the ledger has not. The end of each day does this by itself."""
-    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.config.settings import load_settings, tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime import ledger_desk  # noqa: PLC0415
 
+    home = tbot_home()
     with waiting("booking"):
-        done = ledger_desk.book_now(ledger_desk.books_of(tbot_home(), mode))
+        done = ledger_desk.book_now(ledger_desk.books_of(home, mode, load_settings(home, defaults_if_absent=True)))
     if as_json:
         emit_json(
             {
@@ -153,10 +155,11 @@ def post(
     mode: Books = Mode.PAPER,
 ) -> int:
     """Book what no execution brings: infrastructure costs, dividends, interest, fees, floats, expiries."""
-    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.config.settings import load_settings, tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime import ledger_desk, ledger_post  # noqa: PLC0415
 
-    config = ledger_desk.books_of(tbot_home(), mode)
+    home = tbot_home()
+    config = ledger_desk.books_of(home, mode, load_settings(home, defaults_if_absent=True))
     asked = ledger_post.Asked(
         by=user_name("tbot ledger post"),
         why=why,
@@ -243,11 +246,9 @@ def _print_view(view: "LedgerView", ledger: "LedgerReader") -> None:
             *(["reconciled"] if state.reconciled_to else []),
         ]
         typer.echo(f"{state.day.isoformat()}: {state.entries} entries, {', '.join(flags)} ({state.status})")
-    behind = f"; {view.behind} rows are not booked yet" if view.behind else ""
-    typer.echo(f"{view.path}: {view.entries} entries, booked to journal row {view.booked_to}{behind}")
-
-
-_DAYS_SHOWN = 10
+    typer.echo(
+        f"{view.path.name}: {view.entries} entries, booked to journal row {view.booked_to} of {view.journal_head}"
+    )
 
 
 def _print_entries(entries: "list[StoredEntry]", ledger: "LedgerReader") -> None:
@@ -291,7 +292,7 @@ def _view_json(view: "LedgerView", ledger: "LedgerReader", entries: "list[Stored
         "mode": view.mode,
         "entries": view.entries,
         "booked_to": view.booked_to,
-        "behind": view.behind,
+        "journal_head": view.journal_head,
         "trial_balance": spelled(sum(one.amount for one in view.balances)),
         "accounts": balances,
         "lots": lots,

@@ -103,9 +103,11 @@ def dry_run(
     if as_json:
         typer.echo(to_json(report))
     else:
-        from tbot_bot.runtime.end_report import show  # noqa: PLC0415
+        from tbot_bot.core.identity import Mode  # noqa: PLC0415
+        from tbot_bot.runtime.end_report import show, tell_books  # noqa: PLC0415
 
         show(report, terminal=stdout_is_terminal())
+        tell_books(request.home, Mode.PAPER)
     return 0
 
 

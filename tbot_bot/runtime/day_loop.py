@@ -101,7 +101,7 @@ async def _dry_run(request: DryRunRequest, progress: Progress) -> DayReport:
             if planned.skipped:
                 projector.feed(None, skipped_note(planned, request.day))
         projector.flush()
-        book_after_day(bot, records, journal, log)
+        book_after_day(settings, records, journal, log)
         return projector.day_report(request.day, took_seconds=monotonic_seconds() - began)
 
 

@@ -22,6 +22,7 @@ from tbot_bot.reporting.range_report import RangeReport, range_report_of
 from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.reporting.story import Stories
 from tbot_bot.runtime.cli_output import complain, console, status_of, stdout_is_terminal
+from tbot_bot.runtime.ledger_desk import books_of, closing_lines
 
 
 class NothingRan(JournalError):
@@ -45,7 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(error)
         return status_of(error)
     show(report, terminal=stdout_is_terminal())
+    tell_books(asked.home, asked.mode)
     return 0
+
+
+def tell_books(home: Path, mode: Mode) -> None:
+    """Print where the books are and whether they balance."""
+    for line in closing_lines(books_of(home, mode)):
+        sys.stdout.write(f" {line}\n")
+    sys.stdout.flush()
 
 
 def day_report(home: Path, day: date, mode: Mode, *, took_seconds: float | None = None) -> DayReport:

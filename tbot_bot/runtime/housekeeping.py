@@ -19,7 +19,7 @@ from tbot_bot.config.settings import Settings
 from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting.log_rotation import rotate_logs
 from tbot_bot.reporting.report_router import OutputPaths
-from tbot_bot.runtime import backup_job, fundamentals_job
+from tbot_bot.runtime import backup_job, fundamentals_job, ledger_job
 from tbot_bot.runtime.backup_keeper import BackupKeeper
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.fingerprint import code_fingerprint
@@ -175,7 +175,8 @@ class Housekeeping:
         self._begin(self._backups.run(backup_job.UPKEEP))
 
     async def end_day(self, settings: Settings, journal: JournalReader, day: date) -> None:
-        """Tell what is to be told at the end of `day`, and have it backed up; nobody waits for that."""
+        """Have `day` booked, tell what is to be told of it, and have it backed up; nobody waits for that."""
+        await ledger_job.book_day(settings, self._records, self._log, self._say)
         await self.note_floats(settings, journal, day)
         if self._backs_up:
             self._begin(self._backups.run(backup_job.AFTER_DAY))

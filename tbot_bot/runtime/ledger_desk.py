@@ -14,14 +14,15 @@ from tbot_bot.accounting.ledger_reader import Balance, DayState, LedgerReader, M
 from tbot_bot.accounting.units import spelled
 from tbot_bot.accounting.verify import Reach, Verdict, verify
 from tbot_bot.config.choices import LedgerExportMode
-from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import JournalError, TbotError
+from tbot_bot.config.settings import Settings
 from tbot_bot.core.codec import Json
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import iso
 from tbot_bot.journal.store import JournalReader, open_reader
 from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.runtime.clock import wall_now
+from tbot_bot.runtime.ledger_statements import statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,8 @@ class LedgerView:
     mode: Mode
     entries: int
     booked_to: int
-    behind: int
-    """Rows of the journal that are not booked yet."""
+    journal_head: int
+    """The journal's last row."""
     balances: tuple[Balance, ...]
     days: tuple[DayState, ...]
 
@@ -43,9 +44,24 @@ def config_of(records: OutputPaths, backup: Backup = no_backup) -> BooksConfig:
     return BooksConfig(mode=records.mode, ledger=records.ledger, journal=records.journal, backup=backup)
 
 
-def books_of(home: Path, mode: Mode) -> BooksConfig:
-    """Return the books of `mode` below `home`, for looking and for a person's own entries."""
-    return config_of(records_for(home, mode, test_mode=False))
+def books_of(home: Path, mode: Mode, settings: Settings | None = None) -> BooksConfig:
+    """Return the books of `mode` below `home`; with `settings` that hold a key, each writing is backed up before."""
+    return config_of(records := records_for(home, mode, test_mode=False), _backup_with(settings, records))
+
+
+def _backup_with(settings: Settings | None, records: OutputPaths) -> Backup:
+    """Return what backs the ledger up; nothing does without a key to seal it with."""
+    from tbot_bot.runtime import backup_job  # noqa: PLC0415 - looking needs none
+
+    if settings is None or not backup_job.wanted(settings):
+        return no_backup
+
+    def back_up(_: Path) -> None:
+        from tbot_bot.reporting.auto_backup import back_up_ledger, room_of  # noqa: PLC0415 - heavy
+
+        back_up_ledger(room_of(settings, records, wall_now))
+
+    return back_up
 
 
 def require_journal(config: BooksConfig) -> None:
@@ -69,18 +85,30 @@ def book_now(config: BooksConfig) -> Booked:
     return book(config, at=wall_now())
 
 
-def book_after_day(bot: BotSettings, records: OutputPaths, journal: JournalReader, log: FilteringBoundLogger) -> None:
+def book_after_day(settings: Settings, records: OutputPaths, journal: JournalReader, log: FilteringBoundLogger) -> None:
     """Book a day that ran in this process, unless the owner keeps no books; a failure is told, the day is over."""
-    if bot.ledger_export_mode is LedgerExportMode.OFF or records.mode is Mode.BACKTEST:
+    if settings.bot.ledger_export_mode is LedgerExportMode.OFF or records.mode is Mode.BACKTEST:
         return
     try:
-        done = book(config_of(records), at=wall_now(), journal=journal)
+        done = book(config_of(records, _backup_with(settings, records)), at=wall_now(), journal=journal)
     except TbotError as error:
         log.error("not_booked", error=str(error))  # noqa: TRY400 - the words say it all
         return
     for one in done.not_booked:
         log.warning("row_not_booked", row=one.journal_seq, session=one.session, why=one.why)
     log.info("booked", entries=done.entries, journal_row=done.journal_seq)
+
+
+def closing_lines(config: BooksConfig) -> tuple[str, ...]:
+    """Return what the end of a day tells of the books: where they are and whether they balance; nothing without any."""
+    if not config.ledger.exists():
+        return ()
+    try:
+        view = look(config)
+    except TbotError as error:
+        return (f"ledger: {error}",)
+    off = sum(one.amount for one in view.balances)
+    return (f"ledger {config.ledger.name}: {view.entries} entries, trial balance {spelled(off)}",)
 
 
 def look(config: BooksConfig) -> LedgerView:
@@ -100,7 +128,7 @@ def look(config: BooksConfig) -> LedgerView:
             mode=ledger.mode,
             entries=number,
             booked_to=ledger.booked_to(),
-            behind=max(head - ledger.booked_to(), 0),
+            journal_head=head,
             balances=ledger.balances(),
             days=tuple(ledger.days().values()),
         )
@@ -114,7 +142,7 @@ def prove(config: BooksConfig, reach: Reach | None = None) -> Verdict:
     """
     require_journal(config)
     with open_ledger_reader(config.ledger) as ledger, open_reader(config.journal) as journal:
-        return verify(ledger, journal, (), reach)
+        return verify(ledger, journal, statements(config), reach)
 
 
 def lock_day(
