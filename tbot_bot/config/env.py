@@ -87,12 +87,13 @@ class Dashboard(SettingsGroup):
 
 
 class MarketData(SettingsGroup):
-    """Finnhub."""
+    """Finnhub, and where the VIX is read without a key."""
 
     title: ClassVar[str] = "Market data"
 
     finnhub_api_key: Annotated[SecretStr, _key("Key of the Finnhub account.")] = _NO_SECRET
     finnhub_url: Annotated[str, _url("Finnhub's interface.")] = "https://finnhub.io/api/v1"
+    yahoo_url: Annotated[str, _url("Yahoo's charts, for the VIX alone.")] = "https://query1.finance.yahoo.com"
 
 
 class Alpaca(SettingsGroup):

@@ -179,6 +179,7 @@ def settings_for(ports: "Mapping[str, int]") -> dict[str, str]:
         "ALPACA_STREAM_URL": f"ws://127.0.0.1:{ports['alpaca']}",
         "FINNHUB_API_KEY": "changeme",
         "FINNHUB_URL": f"http://127.0.0.1:{ports['finnhub']}/api/v1",
+        "YAHOO_URL": f"http://127.0.0.1:{ports['finnhub']}/yahoo",
         "IBKR_HOST": "127.0.0.1",
         "IBKR_PAPER_PORT": str(ports["tws"]),
         "IBKR_PAPER_ACCOUNT_NUMBER": ACCOUNT,

@@ -26,9 +26,9 @@ from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.last_resort import Report, watched
 from tbot_bot.runtime.live_brokers import capabilities_of, connect, connect_again, live_brokers
 from tbot_bot.runtime.live_feeds import live_feed
-from tbot_bot.runtime.live_market import LiveMarket, MarketSources
+from tbot_bot.runtime.live_market import LiveMarket, MarketSources, VixSource
 from tbot_bot.runtime.live_session import LiveSession, SessionTime
-from tbot_bot.runtime.market_source import is_embedded, refuse_live_accounts
+from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.pacers import Pacer
 from tbot_bot.runtime.runner_arguments import RunnerArguments
 from tbot_bot.runtime.session_base import SessionBase
@@ -36,6 +36,7 @@ from tbot_bot.runtime.session_brokers import SessionBrokers
 from tbot_bot.runtime.session_controls import Controls
 from tbot_bot.runtime.session_setup import Workplace, session_of, shell_of
 from tbot_bot.runtime.shell import SessionShell
+from tbot_bot.runtime.vix_chain import vix_chain
 from tbot_bot.trading.spec import SessionSpec
 
 Running = AbstractContextManager[tuple[SessionBase, SessionShell]]
@@ -92,9 +93,11 @@ class EmbeddedSources:
 class LiveSources:
     """Connected brokers and a broker's market data."""
 
-    def __init__(self, room: Room, brokers: Mapping[str, Broker], time: SessionTime, feed: LiveFeed) -> None:
+    def __init__(
+        self, room: Room, brokers: Mapping[str, Broker], time: SessionTime, feed: LiveFeed, vix: VixSource
+    ) -> None:
         """`time` stamps the brokers' events."""
-        self._room, self._time, self._feed = room, time, feed
+        self._room, self._time, self._feed, self._vix = room, time, feed, vix
         self.brokers = brokers
         self.capabilities = capabilities_of(room.settings, brokers)
         self.bar_span = Duration(MINUTE)
@@ -108,7 +111,7 @@ class LiveSources:
         sources = MarketSources(
             feed=self._feed,
             screener=VendorScreener(self._room.request, spec.strategy, self._note),
-            vix=tuple(one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)),
+            vix=(self._vix,),
             puts={name: one.market for name, one in self.brokers.items() if isinstance(one, IbkrBroker)},
         )
         book = MinuteBook(bell=windows.bell, close=windows.market_close, span=windows.bar_span)
@@ -164,7 +167,7 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
 
     Raises:
         CredentialsRejected: a broker does not know our keys.
-        BrokerError: a broker will not let its account trade, or the account is a live one.
+        BrokerError: a broker will not let its account trade.
         ConfigError: live, but without keys for market data, or with a broker that is sent no orders.
         DataError: the embedded data cannot be used for this day.
     """
@@ -177,7 +180,6 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
     def note(text: str) -> None:
         room.log.warning("live", note=text)
 
-    refuse_live_accounts(room.settings.bot)
     _leave_word(room)
     time = SessionTime(room.clock)
     brokers = live_brokers(room.settings, now=time.now, note=note)
@@ -194,7 +196,8 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
                 stack.callback(again.cancel)
         feed.start()
         stack.push_async_callback(feed.close)
-        yield LiveSources(room, brokers, time, feed)
+        vix = await vix_chain(room.settings, brokers, recorded=request.vix, now=time.now, note=note, stack=stack)
+        yield LiveSources(room, brokers, time, feed, vix)
 
 
 def _leave_word(room: Room) -> None:
