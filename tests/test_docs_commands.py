@@ -12,6 +12,7 @@ NOT_RUN = {
     r"make \w": "installs the environment it runs in; the targets are held against the Makefile in test_docs.py",
     r"tbot (confirm|decline) 2": "needs a signal that waits at that very moment; the tests of confirmation make one",
     r"tbot service install": "refuses root and temporary folders, and writes system units; its own tests run it",
+    r"tbot backup restore": "needs the name of a backup, which says when it was made; its own tests restore",
     r"tbot sandbox": "serves until it is told to stop; its own tests start it, ask it and stop it",
     r"tbot config rotate --(key-out|finish)": "needs a key that systemd keeps; the tests of sealed settings give one",
     r"systemd-creds|systemctl|rm /dev/shm/": "needs a machine under systemd, root and the machine's own key",
@@ -22,6 +23,8 @@ RUN_AS = {
 }
 FIRST = {
     r"tbot config (decrypt|rotate)": "test -e .env_bot.enc || tbot config encrypt --new-key",
+    r"tbot backup create": "test -e .env_bot.enc || tbot config encrypt --new-key",
+    r"tbot backup (list|verify|drill)": "test -e .env_bot.enc || tbot config encrypt --new-key && tbot backup create",
     r"tbot resume": "mkdir -p control && echo '{}' > control/killed.json",
     r"tbot defense leave": "tbot defense enter --why preparation",
 }

@@ -16,6 +16,8 @@ _LOOPBACK = r"(?:localhost|127\.0\.0\.1|\[::1\])"
 _LATER = r"(?::[0-9]{1,5})?(?:/[^\s@,?#]*)?"
 _ADDRESS = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|localhost)"
 _ONE_URL = r"[a-z][a-z0-9+.-]*://[^\s,]+"
+_PLACE = r"|(?![A-Za-z][A-Za-z0-9+.-]*://)[^\x00-\x1f]{1,1000}|(?:s3|sftp)://[^\s]{1,2000}"
+_PLACES = "nothing, a folder, s3://bucket/prefix?endpoint=... or sftp://user@host/folder"
 
 
 def _url(description: str, *, socket: bool = False, may_be_empty: bool = False) -> Kind:
@@ -158,9 +160,18 @@ class Backups(SettingsGroup):
 
     title: ClassVar[str] = "Backups"
 
-    backup_remote: Annotated[SecretStr, secret("First place for copies: folder, S3 or SFTP URL.")] = _NO_SECRET
-    backup_remote_second: Annotated[SecretStr, secret("Second place for copies.")] = _NO_SECRET
-    backup_recipient_key: Annotated[SecretStr, secret("Key that the copies are encrypted for.")] = _NO_SECRET
+    backup_remote: Annotated[SecretStr, secret("First place for copies: folder, S3 or SFTP URL.", _PLACES, _PLACE)] = (
+        _NO_SECRET
+    )
+    backup_remote_second: Annotated[SecretStr, secret("Second place for copies.", _PLACES, _PLACE)] = _NO_SECRET
+    backup_recipient_key: Annotated[
+        SecretStr,
+        secret(
+            "Public key that backups are encrypted for as well; `tbot backup key` makes one.",
+            "nothing, or the 44 characters that `tbot backup key` prints",
+            r"|[A-Za-z0-9_-]{43}=",
+        ),
+    ] = _NO_SECRET
 
 
 class Bank(SettingsGroup):

@@ -329,6 +329,7 @@ def test_no_secret_is_shown_by_text_lines_or_errors(tmp_path):
     given_by_name = dict.fromkeys(SECRETS, "hunter2")
     given_by_name |= {
         "ENCRYPTION_KEY": KEY.replace("A" * 7, "hunter2", 1),
+        "BACKUP_RECIPIENT_KEY": KEY.replace("A" * 7, "hunter2", 1),
         "DATABASE_URL": "postgresql://hunter2@db",
         "SLACK_WEBHOOK_URL": "https://hunter2",
         "ALERT_URLS": "x://hunter2,y://hunter2",

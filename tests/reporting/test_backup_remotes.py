@@ -102,7 +102,9 @@ def test_a_folder_that_vanishes_keeps_nothing_from_going_nor_lets_the_last_go(re
     clock.days(40)
     newest = make_backup(room)
     assert replicate(room).failures
-    assert newest_good(room).name == newest.name
+    kept = newest_good(room)
+    assert kept is not None
+    assert kept.name == newest.name
 
     (tmp_path / "unplugged").rename(disk)
     assert replicate(room).failures == ()
@@ -202,8 +204,8 @@ def s3_port():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     program = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", program, str(port)], **quiet) as server:
+    words = [sys.executable, "-W", "ignore", "-c", program, str(port)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             until_it_listens(port, server)
             yield port
@@ -287,7 +289,7 @@ def ssh(tmp_path):
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where root's sshd parts its rights
     (tmp_path / "far away").mkdir()
-    command = [SSHD, "-D", "-e", "-f", str(folder / "config")]
+    command = [str(SSHD), "-D", "-e", "-f", str(folder / "config")]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as server:
         try:
             until_it_listens(port, server)

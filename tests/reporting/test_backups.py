@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tbot_bot.core.identity import Mode
-from tbot_bot.core.instants import SECOND, Instant
+from tbot_bot.core.instants import SECOND, Duration, Instant
 from tbot_bot.journal.store import Journal
 from tbot_bot.journal.verify import verify
 from tbot_bot.reporting.auto_backup import back_up_ledger, look_through, make_backup, newest_good, replicate
@@ -35,6 +35,7 @@ from tests.support.backup_home import (
 )
 
 DAY = 86_400 * SECOND
+WEEK = Duration(7 * DAY)
 
 
 @pytest.fixture
@@ -196,6 +197,7 @@ def crafted(path, listed, given):
             source = path.with_name("source")
             source.write_text(text)
             copied = copy_of(path.parent, "source", path.with_name("staged"))
+            assert copied is not None
             writer.add(replace(copied, kept=replace(copied.kept, path=name)))
         files = tuple(Kept(path=name, bytes=1, sha256=text) for name, text in listed.items()) or tuple(writer.files)
         writer.finish(
@@ -344,7 +346,7 @@ def test_a_second_backup_waits_for_the_first_and_gives_up_with_a_reason(room):
 
 
 def test_a_drill_is_written_down_and_due_again_in_a_week(room, clock):
-    assert drill_is_due(room, 7 * DAY)
+    assert drill_is_due(room, WEEK)
     missing = drill(room, lambda: 0.0)
     assert (missing.ok, "there is no backup" in missing.problem) == (False, True)
     make_backup(room)
@@ -353,9 +355,9 @@ def test_a_drill_is_written_down_and_due_again_in_a_week(room, clock):
     assert (held.ok, held.source, held.problem) == (True, HERE, "")
     assert held.rows > 0
     assert [each.ok for each in drills(room)] == [False, True]
-    assert not drill_is_due(room, 7 * DAY)
+    assert not drill_is_due(room, WEEK)
     clock.days(7)
-    assert drill_is_due(room, 7 * DAY)
+    assert drill_is_due(room, WEEK)
     assert hidden(room.shelf.folder) == []
 
 
