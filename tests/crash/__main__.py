@@ -40,7 +40,8 @@ def main() -> int:
     done: list[Run] = []
     say = sys.stderr if asked.json else sys.stdout
     begun = time.monotonic()
-    for run in runs_of(range(asked.seed, asked.seed + asked.runs), orders, jobs=max(min(asked.jobs, asked.runs), 1)):
+    seeds = range(asked.seed, asked.seed + asked.runs)
+    for _, run in runs_of([(seed, orders) for seed in seeds], jobs=max(min(asked.jobs, asked.runs), 1)):
         done.append(run)
         with (folder / "runs.jsonl").open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(run)) + "\n")

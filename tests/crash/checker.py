@@ -23,9 +23,9 @@ CENT: Final = Decimal("0.01")
 ROUNDING: Final = Decimal("0.005")
 """How far a rounded amount may lie from the exact one."""
 REACTION_SECONDS: Final = 1.0
-"""From a fill at the venue to the stop that rests there, in a runner that lives, on a busy machine."""
+"""From a fill at the venue to the stop that rests there, in a runner that lives; times the machine's load per core."""
 FAULT_SECONDS: Final = 8.0
-"""What a lost answer may take: the request's deadline (2 s), the wait until "not there" counts (3 s), looking it up."""
+"""What a lost answer may take: the request's deadline (3 s), the wait until "not there" counts (3 s), looking it up."""
 REORDER_SECONDS: Final = 2.0
 """What a message that is kept back for the next one may take: a second passes before the bot asks by itself."""
 OPEN_PHASES: Final = frozenset({"working", "held"})
@@ -89,7 +89,7 @@ def check(folder: Path) -> Verdict:
     outages = outages_of(marks, lives, facts["plan"]["brokers"])
     verdict.recoveries = [round(until - since, 3) for since, until in outages]
     delaying = sum(fault["rule"]["kind"] in _DELAYING for fault in struck) + sum("since" in rule for rule in standing)
-    allowed = REACTION_SECONDS + FAULT_SECONDS * delaying + REORDER_SECONDS * ("reordered" in kinds)
+    allowed = REACTION_SECONDS * facts["load"] + FAULT_SECONDS * delaying + REORDER_SECONDS * ("reordered" in kinds)
     for account in truth["accounts"]:
         _check_protection(verdict, account, facts, outages, allowed)
     return verdict

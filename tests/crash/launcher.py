@@ -5,6 +5,7 @@ says so in the orders below, the process is gone at once, as if the power had fa
 of the test: they do on purpose what the bot must never do.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from tbot_bot.broker.broker_alpaca import AlpacaBroker
 from tbot_bot.broker.broker_ibkr import IbkrBroker
 from tbot_bot.broker.ibkr_orders import OrderDesk
 from tbot_bot.core.commands import Output
-from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
+from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import Event
 from tbot_bot.journal.store import Journal
 from tbot_bot.reporting import atomic
@@ -41,6 +42,8 @@ from tests.crash.plan import Kill
 LATE_INTENT = "intent-after-send"
 RANDOM_IDS = "random-ids"
 BLIND_RETRY = "blind-retry"
+_BLIND_PAUSE_SECONDS = 0.7
+"""Then a connection that was cut is there again."""
 BROKEN = (LATE_INTENT, RANDOM_IDS, BLIND_RETRY)
 
 
@@ -301,21 +304,29 @@ def _random_ids() -> None:
 
 
 def _blind_retry() -> None:
-    """Send again when no answer came, and believe a refusal, without ever asking what is there."""
+    """Take no answer for a no, and send the order anew without ever asking what is there."""
+    submit = SessionHands._submit
 
-    async def asked(self, broker, order_id, request, refused):
-        for _ in range(3):
+    @wraps(submit)
+    async def submitted(self, order):
+        broker = self._router.broker(order.broker)
+        sending = broker.submit
+
+        async def sent(asked):
             try:
-                await request()
+                return await sending(asked)
             except BrokerUnavailable:
-                continue
-            except BrokerRefused as error:
-                return [*broker.drain(), *refused(self._now(), order_id, str(error))]
-            break
-        return broker.drain()
+                await asyncio.sleep(_BLIND_PAUSE_SECONDS)
+                anew = f"{asked.client_order_id[:-1]}9"  # an id that was used is refused by Alpaca
+                return await sending(replace(asked, client_order_id=anew))
 
-    patch(SessionHands, "_ask", asked)
-    patch(IbkrBroker, "_refuse_known", lambda *_: None)
+        broker.submit = sent
+        try:
+            return await submit(self, order)
+        finally:
+            del broker.submit
+
+    patch(SessionHands, "_submit", submitted)
 
 
 def launch(log: Path, kill: Kill | None, broken: str, argv: list[str]) -> int:

@@ -43,13 +43,13 @@ def one_run(seed: int, orders: Orders) -> Run:
     return Run(seed=seed, verdict=verdict, seconds=took, folder=str(folder) if kept else "")
 
 
-def runs_of(seeds: Iterable[int], orders: Orders, *, jobs: int) -> Iterator[Run]:
-    """Yield what comes of each seed, as it comes, several at a time."""
+def runs_of(asked: Iterable[tuple[int, Orders]], *, jobs: int) -> Iterator[tuple[Orders, Run]]:
+    """Yield what comes of each seed under its orders, as it comes, several at a time."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        futures: list[Future[Run]] = [pool.submit(one_run, seed, orders) for seed in seeds]
+        futures: dict[Future[Run], Orders] = {pool.submit(one_run, seed, told): told for seed, told in asked}
         try:
             for future in as_completed(futures):
-                yield future.result()
+                yield futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -35,7 +35,7 @@ _RECOVERY: Final = tuple(point for point in POINTS if point.startswith(("recover
 _BROKERS: Final = (("alpaca",), ("ibkr",), ("alpaca", "ibkr"))
 _KILLS_MAX: Final = 3
 """A supervisor starts a runner again three times at most."""
-MINUTES: Final = 60
+MINUTES: Final = 390
 BREAKOUT_MINUTE: Final = 1
 
 
@@ -138,7 +138,7 @@ def _fault(dice: random.Random, name: str) -> Rule:
 
 
 def bars_of(shape: str, price: float) -> Sequence[Prices]:
-    """Return an hour of minute bars: a minute of rest, then up and out of the range, then what `shape` says."""
+    """Return a day of minute bars: a minute of rest, then up and out of the range, then what `shape` says."""
     low, high = price * 0.998, price * 1.002
     rest: list[Prices] = [(price, high, low, price)] * BREAKOUT_MINUTE
     if shape == "still":

@@ -32,7 +32,7 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent.parent
 _BELL: Final = datetime(2025, 12, 2, 14, 30, tzinfo=UTC)
 _BEGIN: Final = "09:29:00"
 _PRICES: Final = {"AAA": 50.0, "BBB": 30.0}
-_PATIENCE_SECONDS: Final = 45.0
+_PATIENCE_SECONDS: Final = 90.0
 _LIVES_MAX: Final = 8
 _QUICK: Final = {
     "TEST_MODE_VENUE": "broker_paper",
@@ -42,9 +42,9 @@ _QUICK: Final = {
     "OPEN_ANALYSIS_TIME": "1m",
     "OPEN_BREAKOUT_TIME": "3m",
     "OPEN_MONITORING_TIME": "3m",
-    "API_TIMEOUT": "2s",
+    "API_TIMEOUT": "3s",
 }
-SPENT: Final = -1
+SPENT: Final = 70
 """Exit status of a life that had to be ended because it did not end by itself."""
 
 
@@ -62,11 +62,11 @@ class Life:
 def preload() -> None:
     """Load what sandbox and runner need, so that both can be forked."""
     for name in (
-        "alpaca.common.rest", "ib_async", "requests", "urllib3", "websockets.asyncio.client", "uvicorn", "starlette",
-        "httpx2", "msgpack", "apscheduler", "structlog", "typer",
-        "tbot_bot.broker.broker_alpaca", "tbot_bot.broker.broker_ibkr", "tbot_bot.marketdata.recorded",
-        "tbot_bot.runtime.cli_sandbox", "tbot_bot.runtime.main", "tbot_bot.runtime.screen_live",
-        "tbot_bot.runtime.market_source", "tbot_bot.sandbox.server",
+        "_strptime", "alpaca.common.rest", "anyio._backends._asyncio", "httpcore2", "httpx2", "ib_async", "msgpack",
+        "pandas", "pyarrow.compute", "pyarrow.csv", "requests", "structlog", "truststore", "uvicorn.lifespan.off",
+        "uvicorn.protocols.http.auto", "websockets.asyncio.client", "tbot_bot.broker.broker_alpaca",
+        "tbot_bot.broker.broker_ibkr", "tbot_bot.marketdata.recorded_loader", "tbot_bot.marketdata.vix",
+        "tbot_bot.runtime.market_source", "tbot_bot.runtime.screen_live", "tbot_bot.sandbox.server",
     ):  # fmt: skip
         try:
             __import__(name)
@@ -102,6 +102,7 @@ class Scene:
         facts = {
             "anchor": told["anchor"],
             "speed": self.speed,
+            "load": round(max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), 2),
             "lives": [asdict(life) for life in self.lives],
             "plan": asdict(self.plan),
         }
@@ -203,7 +204,7 @@ def fork(work: Callable[[], int], output: Path) -> int:
     pid = os.fork()
     if pid:
         return pid
-    status = 70
+    status = SPENT
     try:
         handle = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(handle, 1)

@@ -65,7 +65,13 @@ class Tale:
             "name": "alpaca", "cash": self.cash, "positions": self.positions, "orders": self.orders,
             "fills": self.fills,
         }  # fmt: skip
-        facts = {"anchor": ANCHOR, "speed": 1.0, "lives": self.lives, "plan": {"brokers": ["alpaca"], "faults": []}}
+        facts = {
+            "anchor": ANCHOR,
+            "speed": 1.0,
+            "load": 1.0,
+            "lives": self.lives,
+            "plan": {"brokers": ["alpaca"], "faults": []},
+        }
         for name, value in (("truth", {"accounts": [account]}), ("facts", facts), ("struck", [])):
             (folder / f"{name}.json").write_text(json.dumps(value))
         history = folder / "output" / "trades" / "trade_history_paper.csv"
