@@ -15,6 +15,7 @@ _HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 _LOOPBACK = r"(?:localhost|127\.0\.0\.1|\[::1\])"
 _LATER = r"(?::[0-9]{1,5})?(?:/[^\s@,?#]*)?"
 _ADDRESS = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|localhost)"
+_WEBHOOK = r"|https://\S+|http://(127\.0\.0\.1|localhost)[:/]\S*"  # a relay on this machine needs no TLS
 _ONE_URL = r"[a-z][a-z0-9+.-]*://[^\s,]+"
 _PLACE = r"|(?![A-Za-z][A-Za-z0-9+.-]*://)[^\x00-\x1f]{1,1000}|(?:s3|sftp)://[^\s]{1,2000}"
 _PLACES = "nothing, a folder, s3://bucket/prefix?endpoint=... or sftp://user@host/folder"
@@ -147,7 +148,7 @@ class Alerts(SettingsGroup):
         str, words("Who gets the mail.", "nothing, or one mail address", r"|[^\s@,;]+@[^\s@,;]+")
     ] = ""
     slack_webhook_url: Annotated[
-        SecretStr, secret("Slack channel; the URL is the password.", "nothing, or a URL https://...", r"|https://\S+")
+        SecretStr, secret("Slack channel; the URL is the password.", "nothing, or a URL https://...", _WEBHOOK)
     ] = _NO_SECRET
     alert_urls: Annotated[
         tuple[SecretStr, ...],

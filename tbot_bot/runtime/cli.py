@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
 from tbot_bot.runtime import (
+    cli_alerts,
     cli_backup,
     cli_config,
     cli_control,
@@ -157,6 +158,14 @@ _BACKUP: Final[tuple[tuple[str, Command, str], ...]] = (
     ("drill", cli_backup.drill, example("tbot backup drill --json")),
     ("key", cli_backup.key, example("tbot backup key --out recipient.key")),
 )
+_ALERTS: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("list", cli_alerts.list_, example("tbot alerts list", "tbot alerts list --all --json")),
+    ("show", cli_alerts.show, example("tbot alerts show paper-17-1")),
+    ("test", cli_alerts.try_channels, example("tbot alerts test", "tbot alerts test --json")),
+    ("retry", cli_alerts.retry, example("tbot alerts retry --all", "tbot alerts retry paper-17-1")),
+    ("send", cli_alerts.send, example("tbot alerts send")),
+    ("summary", cli_alerts.summary, example("tbot alerts summary 2025-09-02 --out day.html")),
+)
 _SERVICE: Final[tuple[tuple[str, Command, str], ...]] = (
     ("install", cli_service.install, example("tbot service install --user tbot", "tbot service install --print")),
     ("status", cli_service.status, example("tbot service status --json")),
@@ -203,6 +212,7 @@ app.add_typer(
 app.add_typer(
     _group("Make backups, and prove that they can be restored.", example("tbot backup create"), _BACKUP), name="backup"
 )
+app.add_typer(_group("See to what is told by mail and chat.", example("tbot alerts test"), _ALERTS), name="alerts")
 app.add_typer(_group("Run under systemd.", example("tbot service install --print"), _SERVICE), name="service")
 
 

@@ -16,10 +16,14 @@ from structlog.typing import FilteringBoundLogger
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.config.settings import Settings
-from tbot_bot.journal.store import JournalReader
+from tbot_bot.journal.alerts import DayOver
+from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.store import Entry, Journal, JournalReader
 from tbot_bot.reporting.log_rotation import rotate_logs
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime import backup_job, fundamentals_job, ledger_job
+from tbot_bot.runtime.alert_keeper import LOOK_SECONDS as ALERTS_LOOK_SECONDS
+from tbot_bot.runtime.alert_keeper import AlertKeeper
 from tbot_bot.runtime.backup_keeper import BackupKeeper
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.fingerprint import code_fingerprint
@@ -62,6 +66,8 @@ class Housekeeping:
         self._backups: Final = BackupKeeper(records.home, log, fail or self._report)
         self._backs_up = False
         self.book: Final = FactBook()
+        output = records.process_logs / "alerts.out"
+        self.alerts: Final = AlertKeeper(home=records.home, control=control, output=output, log=log, tell=self._say)
 
     def start(self, scheduler: BaseScheduler, settings: Settings | None = None) -> None:
         """Serve the metrics, and have the jobs done now and in time; by `settings` also the fundamentals."""
@@ -71,6 +77,9 @@ class Housekeeping:
         scheduler.add_job(self._rotate_in_time, "cron", (True,), hour=0, minute=5)
         scheduler.add_job(self._rotate_in_time, "cron", (False,), hour="1-23", minute=5)
         scheduler.add_job(self._look_in_time, "interval", minutes=DISK_EVERY_MINUTES)
+        if settings is not None:
+            self.alerts.renew(settings)
+            scheduler.add_job(self._keep_alerts_in_time, "interval", seconds=ALERTS_LOOK_SECONDS)
         if settings is not None and fundamentals_job.wanted_nightly(settings):
             self._begin(self.refresh_fundamentals())  # what an earlier night has left undone
             at = {"hour": fundamentals_job.HOURS_UTC, "minute": fundamentals_job.MINUTE_UTC}
@@ -115,6 +124,9 @@ class Housekeeping:
     async def _refresh_in_time(self) -> None:
         if self._refresh is None:
             self._begin(self.refresh_fundamentals())
+
+    async def _keep_alerts_in_time(self) -> None:
+        self.alerts.look()
 
     async def refresh_fundamentals(self) -> None:
         """Have a process of its own refresh the fundamentals; people hear of a failure, once while it stays so."""
@@ -174,12 +186,21 @@ class Housekeeping:
     async def _keep_backups_in_time(self) -> None:
         self._begin(self._backups.run(backup_job.UPKEEP))
 
-    async def end_day(self, settings: Settings, journal: JournalReader, day: date) -> None:
+    async def end_day(self, settings: Settings, journal: Journal, day: date) -> None:
         """Have `day` booked, tell what is to be told of it, and have it backed up; nobody waits for that."""
         await ledger_job.book_day(settings, self._records, self._log, self._say)
         await self.note_floats(settings, journal, day)
+        self.note_day_over(journal, day)
         if self._backs_up:
             self._begin(self._backups.run(backup_job.AFTER_DAY))
+
+    def note_day_over(self, journal: Journal, day: date) -> None:
+        """Leave word that the day's summary can be told."""
+        over = DayOver(at=wall_now(), day=day.isoformat())
+        try:
+            journal.append([Entry.of(over, kind=Kind.NOTE, at=over.at, recorded_at=over.at)])
+        except TbotError as error:
+            self._log.error("day_over_not_journaled", error=str(error))
 
     async def note_floats(self, settings: Settings, journal: JournalReader, day: date) -> None:
         """Tell the rebalance plan at the end of `day`, where that is a day on which floats are checked."""

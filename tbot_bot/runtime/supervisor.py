@@ -336,6 +336,7 @@ class Supervisor:
         except TbotError as error:
             self._voice.tell(f"the settings cannot be used, the old ones stay: {error}")
             return
+        self._house.alerts.renew(self._settings)
         if self._asked_to_reload:
             self._voice.tell("the settings are read again; they are in force from the next session on")
         self._asked_to_reload = False
