@@ -5,6 +5,7 @@ runner die, says so, and ends by itself when nobody is left. Nothing that trades
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -143,10 +144,11 @@ class Messenger:
     def _message(self, parcel: Parcel, now: Instant) -> AlertQueued:
         clock = [f"{to_datetime(notice.at):%d %b %H:%M:%S}" for notice in parcel.notices]
         topics = {notice.topic for notice in parcel.notices}
+        told = hashlib.sha256("\n".join(parcel.keys).encode()).hexdigest()[:8]  # one row may hold several happenings
         severity = "" if parcel.severity is Severity.INFO else f"{parcel.severity.value.upper()}: "
         return AlertQueued(
             at=now,
-            id=f"{self.post.journal.mode}-{parcel.notices[0].seq}-{len(parcel.notices)}",
+            id=f"{self.post.journal.mode}-{parcel.notices[0].seq}-{told}",
             topic=next(iter(topics)).value if len(topics) == 1 else Topic.NOTICE.value,
             severity=parcel.severity.value,
             title=scrub(f"[{self.post.prefix} {self.post.journal.mode}] {severity}{title_of(parcel)}"),

@@ -8,6 +8,7 @@ from contextlib import closing
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -36,7 +37,7 @@ class MailServer:
             auth_require_tls=False, authenticator=self._authenticate if login else None,
         )  # fmt: skip
 
-    def __enter__(self) -> "MailServer":
+    def __enter__(self) -> Self:
         self._controller.start()
         return self
 
@@ -47,10 +48,10 @@ class MailServer:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - theirs
         import asyncio  # noqa: PLC0415 - the server's own loop
 
-        while self.hang.is_set():
+        while self.hang.is_set():  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.02)
         if self.answer.startswith("250"):
-            mail = message_from_bytes(bytes(envelope.content or b""), policy=policy.default)
+            mail = message_from_bytes(_bytes(envelope.content), policy=policy.default)
             assert isinstance(mail, EmailMessage)
             self.mails.append(mail)
         return self.answer
@@ -76,6 +77,10 @@ class MailServer:
                     return mail
             time.sleep(0.05)
         raise AssertionError(f"no mail says {words!r}: {self.subjects}")
+
+
+def _bytes(content: bytes | str | None) -> bytes:
+    return content if isinstance(content, bytes) else (content or "").encode()
 
 
 def body(mail: EmailMessage) -> str:
