@@ -1,12 +1,17 @@
-"""Opening and making the journal's SQLite file, and its errors in our own words.
+"""Opening, making and migrating the journal's SQLite file, and its errors in our own words.
 
 Everything is looked at through a read-only connection first: even closing a writable one would copy the
 WAL into a damaged file. A new journal is made under another name and linked into place when complete, so
 that an empty or half-made file is never a young journal but always a damaged one.
+
+Schema 1 begins at row 1. Schema 2 may begin later: what came before is in the archive beside it (`archive.py`), and the
+table `about` says where the rows here begin. A journal of schema 1 is read and written as it is, so that an upgrade can
+be rolled back; only its first archiving migrates it.
 """
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +21,7 @@ from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.identity import Mode
 from tbot_bot.journal.chain import Kind, Row, fault_of, genesis
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x54424F54
 """`TBOT` in ASCII, at byte 68 of the file."""
 SQLITE_MIN: Final = (3, 51, 3)
@@ -32,7 +37,11 @@ RESTORE: Final = (
 
 _KINDS: Final = ", ".join(f"'{kind}'" for kind in Kind)
 _SCHEMA: Final = f"""
-CREATE TABLE about (mode TEXT NOT NULL) STRICT;
+CREATE TABLE about (
+    mode      TEXT NOT NULL,
+    base_seq  INTEGER NOT NULL DEFAULT 0 CHECK (base_seq >= 0),
+    base_hash BLOB CHECK (length(base_hash) = 32)
+) STRICT;
 CREATE TABLE journal (
     seq           INTEGER PRIMARY KEY CHECK (seq > 0),
     at            INTEGER NOT NULL,
@@ -46,20 +55,42 @@ CREATE TABLE journal (
     hash          BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 CREATE INDEX journal_by_session ON journal (session, kind, seq);
-CREATE TRIGGER journal_keeps_rows BEFORE DELETE ON journal
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER journal_keeps_columns BEFORE UPDATE ON journal
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER journal_grows_at_its_end BEFORE INSERT ON journal
-    WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM journal)
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER about_keeps_rows BEFORE DELETE ON about
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER about_keeps_columns BEFORE UPDATE ON about
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER about_is_one_row BEFORE INSERT ON about WHEN (SELECT count(*) FROM about) > 0
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 """  # noqa: S608 - constants only
+_ROWS_STAY: Final = """
+CREATE TRIGGER journal_keeps_rows BEFORE DELETE ON journal
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+_BASE_STAYS: Final = """
+CREATE TRIGGER about_keeps_columns BEFORE UPDATE ON about
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+_GROWS_AT_ITS_END: Final = """
+CREATE TRIGGER journal_grows_at_its_end BEFORE INSERT ON journal
+    WHEN NEW.seq <> coalesce((SELECT max(seq) FROM journal), (SELECT base_seq FROM about)) + 1
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+_TO_SCHEMA_2: Final = f"""
+ALTER TABLE about ADD COLUMN base_seq INTEGER NOT NULL DEFAULT 0 CHECK (base_seq >= 0);
+ALTER TABLE about ADD COLUMN base_hash BLOB CHECK (length(base_hash) = 32);
+DROP TRIGGER journal_grows_at_its_end;
+{_GROWS_AT_ITS_END}
+PRAGMA user_version = 2;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The row before the first one in a file: the last one of its archive, or the genesis."""
+
+    seq: int
+    """0 where nothing was archived."""
+    hash: bytes
 
 
 class JournalWriteFailed(JournalError):
@@ -113,6 +144,38 @@ def connect(
     return connection, mode
 
 
+def base_of(connection: apsw.Connection, mode: Mode) -> Base:
+    """Return where the rows of an open journal begin.
+
+    Raises:
+        apsw.Error: SQLite cannot read it.
+    """
+    if int(connection.pragma("user_version")) > 1:
+        for seq, digest in connection.execute("SELECT base_seq, base_hash FROM about WHERE base_seq > 0"):
+            return Base(seq=seq, hash=digest)
+    return Base(seq=0, hash=genesis(mode))
+
+
+def let_go_of(connection: apsw.Connection, base: Base) -> None:
+    """Take the rows up to `base` out of a journal, which have to be in its archive; migrate it if it is of schema 1.
+
+    Raises:
+        apsw.Error: nothing was changed.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if int(connection.pragma("user_version")) == 1:
+            connection.execute(_TO_SCHEMA_2)
+        connection.execute("DROP TRIGGER journal_keeps_rows; DROP TRIGGER about_keeps_columns")
+        connection.execute("DELETE FROM journal WHERE seq <= ?", (base.seq,))
+        connection.execute("UPDATE about SET base_seq = ?, base_hash = ?", (base.seq, base.hash))
+        connection.execute(f"{_ROWS_STAY} {_BASE_STAYS} COMMIT")
+    except BaseException:
+        with suppress(apsw.Error):  # SQLite may have rolled back by itself
+            connection.execute("ROLLBACK")
+        raise
+
+
 def create(path: Path, mode: Mode) -> None:
     """Make an empty journal at `path`; where another process was faster, leave its file alone.
 
@@ -127,8 +190,8 @@ def create(path: Path, mode: Mode) -> None:
         connection = apsw.Connection(str(draft))
         try:
             connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
-            connection.execute(f"BEGIN; {_SCHEMA}")
-            connection.execute("INSERT INTO about VALUES (?)", (mode.value,))
+            connection.execute(f"BEGIN; {_SCHEMA} {_ROWS_STAY} {_BASE_STAYS} {_GROWS_AT_ITS_END}")
+            connection.execute("INSERT INTO about (mode) VALUES (?)", (mode.value,))
             connection.execute(
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
             )
@@ -191,7 +254,8 @@ def tail_fault(connection: apsw.Connection, mode: Mode, count: int) -> str:
         " FROM journal ORDER BY seq DESC LIMIT ?"
     )
     found = list(connection.execute(query, (count + 1,)))[::-1]
-    seq, previous = 1, genesis(mode)
+    base = base_of(connection, mode)
+    seq, previous = base.seq + 1, base.hash
     if len(found) > count:
         seq, previous = found[0][0] + 1, found[0][-1]
         found = found[1:]
@@ -292,10 +356,13 @@ __all__ = [
     "APPLICATION_ID",
     "RESTORE",
     "SCHEMA_VERSION",
+    "Base",
     "JournalWriteFailed",
+    "base_of",
     "connect",
     "create",
     "failure",
+    "let_go_of",
     "require_sqlite",
     "tail_fault",
     "write_failure",

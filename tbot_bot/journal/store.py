@@ -22,8 +22,9 @@ from tbot_bot.config.error_handler import JournalError
 from tbot_bot.config.scrub import scrubber
 from tbot_bot.core.codec import dumps
 from tbot_bot.core.identity import Mode
-from tbot_bot.journal.chain import Kind, Row, genesis, hash_of
-from tbot_bot.journal.files import JournalWriteFailed, connect, create, failure, write_failure
+from tbot_bot.journal.archive import span
+from tbot_bot.journal.chain import Kind, Row, hash_of
+from tbot_bot.journal.files import JournalWriteFailed, base_of, connect, create, failure, write_failure
 
 _BUSY_SECONDS: Final = 10.0
 _PAGE_ROWS: Final = 512
@@ -96,16 +97,25 @@ def journal_path(folder: Path, mode: Mode) -> Path:
 
 
 class JournalReader:
-    """Reads a journal while others write it. Safe to use from several threads, one at a time.
+    """Reads a journal and its archive while others write. Safe to use from several threads, one at a time.
 
     All methods raise `JournalError` where the file turns out to be damaged.
     """
 
     def __init__(self, path: Path, connection: apsw.Connection, mode: Mode) -> None:
-        """Take over `connection`; use `open_reader` or `Journal.open`."""
+        """Take over `connection`; use `open_reader` or `Journal.open`.
+
+        Raises:
+            JournalError: the archive is not there, or not this journal's; the connection is closed.
+        """
         self.path: Final = path
         self.mode: Final = mode
         self._connection = connection
+        try:
+            self._rows: Final = span(path, connection, mode)
+        except JournalError:
+            connection.close()
+            raise
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -128,7 +138,7 @@ class JournalReader:
         until = self.head().seq
         where, values = ["seq > ?", "seq <= ?"], [*_narrow(session, kind)]
         where += [f"{name} = ?" for name, _ in values]
-        query = f"SELECT {_COLUMNS} FROM journal WHERE {' AND '.join(where)} ORDER BY seq LIMIT {_PAGE_ROWS}"  # noqa: S608 - names are constants
+        query = f"SELECT {_COLUMNS} FROM {self._rows} WHERE {' AND '.join(where)} ORDER BY seq LIMIT {_PAGE_ROWS}"  # noqa: S608 - names are constants
         while after < until:
             page = self._ask(query, (after, until, *(value for _, value in values)))
             for row in page:
@@ -139,25 +149,29 @@ class JournalReader:
 
     def tail(self, count: int) -> tuple[Row, ...]:
         """Return the last `count` rows (or as many as there are), oldest first."""
-        query = f"SELECT {_COLUMNS} FROM journal ORDER BY seq DESC LIMIT ?"  # noqa: S608 - names are constants
+        query = f"SELECT {_COLUMNS} FROM {self._rows} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - names are constants
         return tuple(self._row(row) for row in reversed(self._ask(query, (max(count, 0),))))
 
     def head(self) -> Head:
         """Return number and hash of the last row; of the genesis where there is none."""
         for seq, digest in self._ask(_LAST, ()):
             return Head(seq=int(seq), hash=_bytes(digest))
-        return Head(seq=0, hash=genesis(self.mode))
+        base = base_of(self._connection, self.mode)
+        return Head(seq=base.seq, hash=base.hash)
 
     def sessions(self) -> tuple[str, ...]:
         """Return the ids of all sessions, in the order in which they first appear."""
-        query = "SELECT session, min(seq) AS first FROM journal WHERE session <> '' GROUP BY session ORDER BY first"
+        query = (
+            f"SELECT session, min(seq) AS first FROM {self._rows} WHERE session <> ''"  # noqa: S608 - names are constants
+            " GROUP BY session ORDER BY first"
+        )
         return tuple(str(session) for session, _ in self._ask(query, ()))
 
     def sessions_of(self, day: date) -> tuple[str, ...]:
         """Return the ids of the sessions (and their rehearsals) of the trading day `day`, in order of appearance."""
         # The character after "/" is "0": the range holds exactly the ids that begin with "2025-09-02/".
         query = (
-            "SELECT session, min(seq) AS first FROM journal WHERE session >= ? AND session < ?"
+            f"SELECT session, min(seq) AS first FROM {self._rows} WHERE session >= ? AND session < ?"  # noqa: S608 - constants
             " GROUP BY session ORDER BY first"
         )
         found = self._ask(query, (f"{day.isoformat()}/", f"{day.isoformat()}0"))
@@ -241,7 +255,10 @@ class Journal(JournalReader):
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         last = execute(_LAST).fetchone()
-        seq, digest = (0, genesis(self.mode)) if last is None else last
+        if last is None:
+            base = base_of(self._connection, self.mode)
+            last = base.seq, base.hash
+        seq, digest = last
         first = seq + 1
         rows: list[tuple[Value, ...]] = []
         for entry in map(_without_secrets, entries):

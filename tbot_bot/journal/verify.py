@@ -11,8 +11,9 @@ import apsw
 
 from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.identity import Mode, SessionId
+from tbot_bot.journal.archive import attach
 from tbot_bot.journal.chain import Kind, Row, fault_of, genesis
-from tbot_bot.journal.files import connect
+from tbot_bot.journal.files import base_of, connect
 from tbot_bot.journal.tape import TapeReader, tape_path
 
 _BUSY_SECONDS: Final = 10.0
@@ -57,8 +58,9 @@ class VerifyReport:
 def verify(
     path: Path, tapes: Path | None = None, decode: Decode | None = None, progress: Progress | None = None
 ) -> VerifyReport:
-    """Check each row of the journal at `path`, and the tapes under `tapes` (the journal's own folder if None).
+    """Check each row of the journal at `path` and of its archive, and the tapes under `tapes`.
 
+    Where that is None the tapes are in the journal's own folder.
     `decode` reads a payload and raises ValueError where it cannot (`core.codec.loads`, when all records
     are imported); without it a payload must be a JSON object that names its record.
 
@@ -70,10 +72,17 @@ def verify(
         return VerifyReport(path=path, rows=0, damaged_row=None, problem=error.what, head=b"", tapes=())
     walk = _Walk(mode, decode or _looks_like_a_record, progress or (lambda _: None))
     try:
-        walk.over(connection)
+        base = base_of(connection, mode)
+        if base.seq:
+            attach(path, connection, mode, base, check_tail=False)
+            walk.over(connection, "archive", base.seq)
+        if not walk.problem:
+            walk.over(connection, "main")
         if not walk.problem:
             findings = [str(text) for (text,) in connection.execute("PRAGMA integrity_check(1)")]
             walk.problem = "" if findings == ["ok"] else f"SQLite's integrity check: {'; '.join(findings)}"
+    except JournalError as error:
+        walk.problem = f"{error.where}: {error.what}"
     except apsw.Error as error:
         walk.problem, walk.damaged_row = f"SQLite cannot read on: {error}", walk.rows + 1
     finally:
@@ -101,13 +110,11 @@ class _Walk:
         self._decode = decode
         self._progress = progress
 
-    def over(self, connection: apsw.Connection) -> None:
+    def over(self, connection: apsw.Connection, file: str, until: int = 2**63 - 1) -> None:
         # By the primary key and without the index, so that a damaged index cannot hide a row.
-        query = (
-            "SELECT seq, at, recorded_at, session, input_number, kind, version, payload, previous_hash, hash"
-            " FROM journal NOT INDEXED ORDER BY seq"
-        )
-        for columns in connection.execute(query):
+        columns_read = ", ".join(Row.__slots__)
+        query = f"SELECT {columns_read} FROM {file}.journal NOT INDEXED WHERE seq <= ? ORDER BY seq"  # noqa: S608 - constants
+        for columns in connection.execute(query, (until,)):
             self.problem = self._fault(columns)
             if self.problem:
                 self.damaged_row = columns[0]

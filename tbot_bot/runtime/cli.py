@@ -23,6 +23,7 @@ from tbot_bot.runtime import (
     cli_fundamentals,
     cli_guard,
     cli_journal,
+    cli_journal_archive,
     cli_kill,
     cli_ledger,
     cli_look,
@@ -95,6 +96,7 @@ _JOURNAL: Final[tuple[tuple[str, Command, str], ...]] = (
         cli_journal.export,
         example("tbot journal export", "tbot journal export --day 2025-09-02 --out rows.jsonl"),
     ),
+    ("archive", cli_journal_archive.archive, example("tbot journal archive --before 2025-09-02")),
 )
 _CONFIG: Final[tuple[tuple[str, Command, str], ...]] = (
     ("show", cli_config.show, example("tbot config show", "tbot config show MAX_TRADES WEIGHTS --explain")),
