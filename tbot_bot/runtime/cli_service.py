@@ -98,6 +98,9 @@ def _units(place: "Place", credential: Path | None, *, web: bool, guard: bool) -
         files.append(service_units.credential_drop_in(credential.absolute()))
     if _has_command("backup"):
         files += service_units.backup_check_units(place)
+        if credential is not None:
+            unit = f"{service_units.BACKUP_CHECK}.service"
+            files.append(service_units.credential_drop_in(credential.absolute(), unit))
     else:
         left_out.append(
             f"{service_units.BACKUP_CHECK}.timer: this version has no `tbot backup verify` that it could run"

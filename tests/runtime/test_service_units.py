@@ -197,7 +197,12 @@ def test_install_writes_readable_units_makes_the_folders_enables_nothing_and_say
         assert (tmp_path / "home" / folder).stat().st_mode & 0o777 == 0o700
     for line in ("useradd --system", "systemctl daemon-reload", "systemctl enable --now tbot.service"):
         assert line in told
-    assert sorted(path.name for path in unit.parent.iterdir()) == ["tbot.service", "tbot.service.d"]
+    check = unit.parent / "tbot-backup-check.service.d" / "credential.conf"
+    assert "LoadCredentialEncrypted=encryption_key:/etc/x/key\n" in check.read_text()
+    assert sorted(path.name for path in unit.parent.iterdir()) == [
+        "tbot-backup-check.service", "tbot-backup-check.service.d", "tbot-backup-check.timer",
+        "tbot.service", "tbot.service.d",
+    ]  # fmt: skip
     again = json.loads(command(*words, "--json")[1])
     assert set(again["files"].values()) == {"unchanged"}
     assert json.loads(command(*words, "--memory-max", "2G", "--json")[1])["files"]["tbot.service"] == "replaced"
@@ -209,7 +214,7 @@ def test_print_writes_nothing_at_all(tmp_path, command):
     assert "\nKillMode=process\n" in told
     assert list((tmp_path / "units").iterdir()) == list((tmp_path / "home").iterdir()) == []
     as_json = json.loads(command("install", "--user", "changeme", "--print", "--json")[1])
-    assert list(as_json["units"]) == ["tbot.service"]
+    assert list(as_json["units"]) == ["tbot.service", "tbot-backup-check.service", "tbot-backup-check.timer"]
 
 
 def test_a_unit_of_somebody_else_is_kept(tmp_path, command):
