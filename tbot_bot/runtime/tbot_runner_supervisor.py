@@ -30,7 +30,7 @@ from tbot_bot.runtime.kill_switch import engage, engagement
 from tbot_bot.runtime.kill_switch_run import carry_out_now
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
-from tbot_bot.runtime.market_source import is_embedded, refuse_live_accounts
+from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.releases import stay_in_release
 from tbot_bot.runtime.requests import RunRequest
 from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
@@ -71,7 +71,6 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
                 _complain(console, check_line(check))
             return BUILD_CHECK
         if not is_embedded(bot):
-            refuse_live_accounts(bot)
             status, words = authenticate(request.home, settings)
             if words:
                 _complain(console, words)
@@ -171,17 +170,20 @@ def _read_again(request: RunRequest, first: Settings) -> Settings:
         TbotError: they cannot be used, or not without a new start: journal and locks are open where the first say.
     """
     settings = _settings_of(request)
-    refuse_live_accounts(settings.bot)
     if _places(settings) != _places(first):
-        expected = "TEST_MODE, TEST_MODE_VENUE, FORCE_PAPER_EXPORT and CONTROL_DIR as they were at the start"
+        expected = (
+            "TEST_MODE, TEST_MODE_VENUE, ALPACA_MODE, IBKR_MODE, FORCE_PAPER_EXPORT and CONTROL_DIR as at the start"
+        )
         mend = "Change them back, or stop the bot and start it again."
         raise ConfigError([ConfigProblem(file="settings", expected=expected, mend=mend)])
     return settings
 
 
-def _places(settings: Settings) -> tuple[bool, bool, bool, Path]:
+def _places(settings: Settings) -> tuple[object, ...]:
+    """Return what cannot change under way: where records are, and which accounts were knocked at."""
     bot = settings.bot
-    return bot.test_mode, is_embedded(bot), bot.force_paper_export, settings.env.control_dir
+    modes = () if bot.test_mode else (bot.alpaca_mode, bot.ibkr_mode)
+    return bot.test_mode, is_embedded(bot), modes, bot.force_paper_export, settings.env.control_dir
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """Sessions on the sandbox's live market: real runner processes, real sockets, a shared compressed clock."""
 
+import json
 import os
 import signal
 import subprocess
@@ -87,14 +88,49 @@ def test_the_dead_man_path_leaves_a_real_brokers_positions_under_their_stops_and
     assert "stops rest" in ended.stdout
 
 
+LIVE = {"TEST_MODE": "false", "ALPACA_MODE": "live", **LIVE_KEYS}
+
+
+def at_a_live_account(floor):
+    """Return a floor whose settings are not a test's: the sandbox stands where the live account is."""
+    one = floor(speed=60, **LIVE)
+    one.repoint("ALPACA_LIVE_URL", one.told["settings"]["ALPACA_PAPER_URL"])
+    return one
+
+
+def test_a_session_at_a_live_account_keeps_the_live_books(floor):
+    """Without fundamentals nothing passes the screen outside test mode, so it trades nothing."""
+    one = at_a_live_account(floor)
+    one.start()
+    assert one.end() == 0
+    output = one.home / "output"
+    assert "mode live, brokers alpaca" in (output / "logs" / "open_live.log").read_text(encoding="utf-8")
+    assert list(output.rglob("*_paper*")) == []
+    word = json.loads((one.home / "control" / "session_brokers.json").read_text(encoding="utf-8"))
+    assert (word["test_mode"], word["modes"]) == (False, {"alpaca": "live"})
+
+
+@pytest.mark.slow
+def test_what_a_killed_runner_holds_is_closed_by_one_command(floor):
+    one = floor(speed=60)
+    one.start()
+    one.until(protected)
+    one.kill()
+
+    ended = tbot(one.home, "kill", "--why", "a test", "--wait", "40")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert one.truth()["positions"] == []
+    flag = json.loads((one.home / "output" / "shutdown_flag.json").read_text(encoding="utf-8"))
+    assert flag["done"]
+    history = (one.home / "output" / "trades" / "trade_history_paper.csv").read_text(encoding="utf-8")
+    assert ",kill," in history
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"TRADIER_ENABLED": "true"}, "TRADIER_ENABLED"),
-        (
-            {"TEST_MODE": "false", "ALPACA_MODE": "live", **LIVE_KEYS},
-            "ALPACA_MODE: this version trades paper accounts only",
-        ),
+        ({"TEST_MODE": "false", "ALPACA_MODE": "live", "ALPACA_LIVE_API_KEY": "changeme"}, "ALPACA_LIVE_SECRET_KEY"),
     ],
 )
 def test_what_cannot_trade_here_is_refused_by_name(floor, settings, words):

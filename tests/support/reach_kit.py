@@ -50,7 +50,11 @@ class Ground:
             "ALPACA_ENABLED": str(broker == "alpaca").lower(),
             "IBKR_ENABLED": str(broker == "ibkr").lower(),
         }
-        self.write(".env", ".env.example", settings_for(self.sandbox.sandbox.ports) | settings)
+        self.write(
+            ".env",
+            ".env.example",
+            settings_for(self.sandbox.sandbox.ports) | {"ALPACA_LIVE_URL": self.sandbox.url("alpaca")} | settings,
+        )
         self.write(".env_bot", ".env_bot.template-test", chosen | settings)
         (home / "VERSION.md").write_text((REPOSITORY / "VERSION.md").read_text())
         self.processes: list[subprocess.Popen[str]] = []

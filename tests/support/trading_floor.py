@@ -68,6 +68,12 @@ class Floor:
         (self.home / name).write_text("\n".join(found) + "\n", encoding="utf-8")
         (self.home / name).chmod(0o600)
 
+    def repoint(self, name, value):
+        """Change one line of `.env`."""
+        path = self.home / ".env"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("".join(f"{name}={value}\n" if one.startswith(f"{name}=") else f"{one}\n" for one in lines))
+
     def start(self):
         """Start the runner: the very same command each time."""
         command = [sys.executable, "-m", "tbot_bot.runtime.main", "--session", self.session, "--home", str(self.home)]
