@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tbot_bot.backtest.bar_arrays import BarArrays
 from tbot_bot.core.bars import Bar, VixReading
 from tbot_bot.core.calendar import trading_day
@@ -37,6 +40,7 @@ class ArrayDay:
         self._starts: Final = arrays.start
         self._known: dict[str, tuple[float, ...]] = {}
         self._today: dict[str, tuple[Bar, ...]] = {}
+        self._past: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._by_end: dict[int, tuple[Bar, ...]] | None = None
         self.symbols = tuple(
             name for row, name in enumerate(arrays.names) if self.has_bars(row) or self._previous(row) is not None
@@ -156,6 +160,23 @@ class ArrayDay:
     def vix_at(self, at: Instant) -> VixReading | None:
         """Return the VIX known at `at`; None without a file."""
         return None if self._vix is None else self._vix.vix_at(at)
+
+    def past(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return previous close and average volume of every symbol, NaN where unknown; the latter to a rounding."""
+        if self._past is None:
+            table, volumes = self.arrays.last_close, self.arrays.day_volume
+            previous = np.full(len(self.arrays.names), np.nan)
+            for place, column in self._earlier:
+                known = ~np.isnan(table[:, column])
+                previous[known] = table[known, column] if place >= self._fresh else np.nan
+            columns = [column for _, column in self._earlier]
+            known = ~np.isnan(volumes[:, columns])
+            count = known.sum(axis=1)
+            total = np.where(known, volumes[:, columns], 0.0).sum(axis=1)
+            average = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+            silent = volumes[:, self.column] == 0.0
+            self._past = np.where(silent, np.nan, previous), np.where(silent, np.nan, average)
+        return self._past
 
     def _silent(self, row: int) -> bool:
         return bool(self.arrays.day_volume[row, self.column] == 0.0)

@@ -150,6 +150,8 @@ class BacktestResult:
     skipped_signals: tuple[SkippedSignal, ...]
     missing_days: tuple[date, ...] = ()
     """Trading days in the range for which there are no data."""
+    notices: tuple[str, ...] = ()
+    """What the operator should know about the data as a whole, in words."""
 
     @property
     def bars(self) -> int:

@@ -41,6 +41,7 @@ from tbot_bot.core.screening import Verdict
 from tbot_bot.trading.engine import Engine
 from tbot_bot.trading.protection import unprotected
 from tbot_bot.trading.spec import SessionSpec
+from tbot_bot.trading.symbol_states import SymbolStates
 
 Closed = Callable[[Step], BarsClosed]
 """What the engine is told at a step's end."""
@@ -49,9 +50,17 @@ Closed = Callable[[Step], BarsClosed]
 class SessionDriver:
     """Feeds one engine from the embedded market until its session is over."""
 
-    def __init__(self, spec: SessionSpec, market: EmbeddedMarket, venues: Mapping[str, Venue]) -> None:
-        """Make the engine; nothing is told yet."""
+    def __init__(
+        self,
+        spec: SessionSpec,
+        market: EmbeddedMarket,
+        venues: Mapping[str, Venue],
+        symbols: SymbolStates | None = None,
+    ) -> None:
+        """Make the engine; `symbols` takes the place of its own. Nothing is told yet."""
         self.engine = Engine(spec)
+        if symbols is not None:
+            self.engine.symbols = symbols
         self.records: Final[list[TradeRecord]] = []
         self.dropped: Final[list[SignalDropped]] = []
         self.halted: Final[dict[str, str]] = {}

@@ -239,6 +239,10 @@ class Venue:
         """Return executions at or after `at` that stand, oldest first."""
         return self._book.fills_since(at)
 
+    def has_awake_stop(self) -> bool:
+        """Return whether a stop has been reached and waits for prices or volume to fill at."""
+        return any(order.triggered for order in self._book.open.values())
+
     @property
     def executions_count(self) -> int:
         """Return how many executions there ever were."""
