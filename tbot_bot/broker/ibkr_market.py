@@ -23,7 +23,7 @@ from tbot_bot.broker.ibkr_contracts import (
 )
 from tbot_bot.broker.ibkr_link import GatewayLink, RequestFailed
 from tbot_bot.broker.ibkr_lookup import ContractDesk
-from tbot_bot.core.bars import Bar, Quote, VixReading
+from tbot_bot.core.bars import Bar, Imbalance, Quote, VixReading
 from tbot_bot.core.calendar import NotATradingDay, exchange_time, previous_trading_day, trading_day
 from tbot_bot.core.commands import ReadPutQuotes
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused, UnknownMessage
@@ -193,6 +193,21 @@ class IbkrMarket:
             return None
         volume = known_number(ticker.auctionVolume)
         return AuctionImbalance(symbol=symbol, read_at=self._now(), imbalance=told, volume=volume)
+
+    async def imbalances(self, symbols: tuple[str, ...]) -> tuple[Imbalance, ...]:
+        """Return the imbalances of those symbols that have one; what cannot be read is left out."""
+
+        async def one(symbol: str) -> Imbalance | None:
+            try:
+                told = await self.imbalance(symbol)
+            except BrokerProblem:
+                return None  # missing, as where nothing is published
+            if told is None or told.volume is None:
+                return None
+            return Imbalance(symbol, told.read_at, told.imbalance, told.volume)
+
+        answers = await asyncio.gather(*map(one, symbols))
+        return tuple(answer for answer in answers if answer is not None)
 
     async def borrow(self, symbol: str) -> Borrow:
         """Return whether a share can be borrowed.

@@ -46,3 +46,16 @@ class VixReading(NamedTuple):
     value: Decimal
     known_at: Instant
     source: str
+
+
+@record
+class Imbalance(NamedTuple):
+    """What an exchange publishes before an auction, in shares."""
+
+    symbol: str
+    at: int
+    """Instant at which it was read."""
+    shares: Decimal
+    """Without another side; positive: more to buy."""
+    paired: Decimal
+    """Would trade now."""

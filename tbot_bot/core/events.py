@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from tbot_bot.core.bars import Bar, Quote, VixReading
+from tbot_bot.core.bars import Bar, Imbalance, Quote, VixReading
 from tbot_bot.core.codec import record
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.options import PutQuote
@@ -98,6 +98,15 @@ class QuotesRead:
 
     at: Instant
     quotes: tuple[Quote, ...]
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImbalancesRead:
+    """Auction imbalances, for the filter that asks for them."""
+
+    at: Instant
+    imbalances: tuple[Imbalance, ...]
 
 
 @record
@@ -371,6 +380,7 @@ Event = (
     | ScreenCompleted
     | BarsClosed
     | QuotesRead
+    | ImbalancesRead
     | VixRead
     | PutQuotesRead
     | OrderEvent

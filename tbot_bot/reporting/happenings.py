@@ -70,7 +70,7 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
             text = f"{passed} of {len(event.verdicts)} symbols passed, by {event.source}"
             head = Fact(timestamp=event.at, level=_I, event="screen_completed", text=text)
             return (head, *(_screened(event, verdict) for verdict in event.verdicts))
-        case events.QuotesRead():
+        case events.QuotesRead() | events.ImbalancesRead():
             return ()
         case events.VixRead():
             known = event.reading

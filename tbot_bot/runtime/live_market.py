@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from tbot_bot.config.error_handler import TbotError
-from tbot_bot.core.bars import Quote, VixReading
+from tbot_bot.core.bars import Imbalance, Quote, VixReading
 from tbot_bot.core.commands import ReadPutQuotes
 from tbot_bot.core.errors import BrokerProblem
-from tbot_bot.core.events import Event, PutQuotesRead, VixRead
+from tbot_bot.core.events import Event, ImbalancesRead, PutQuotesRead, VixRead
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.screening import Verdict
 from tbot_bot.marketdata.live_feed import LiveFeed, MinuteBook, Told
@@ -22,6 +22,8 @@ from tbot_bot.runtime.last_resort import Report, watched
 
 RETRY_SECONDS: Final = 1.0
 """Between two requests for bars that are missing."""
+IMBALANCES_MAX: Final = 40
+"""Symbols: each takes one of the account's market data lines."""
 
 
 class LiveScreener(Protocol):
@@ -50,6 +52,14 @@ class VixSource(Protocol):
         ...
 
 
+class ImbalanceSource(Protocol):
+    """One place that knows auction imbalances."""
+
+    async def imbalances(self, symbols: tuple[str, ...]) -> tuple[Imbalance, ...]:
+        """Return those that are published and may be seen; never raises for the place."""
+        ...
+
+
 class PutSource(Protocol):
     """One place that quotes puts."""
 
@@ -66,6 +76,7 @@ class MarketSources:
     screener: LiveScreener
     vix: tuple[VixSource, ...] = ()
     """Asked one after another, until one has a value."""
+    imbalances: ImbalanceSource | None = None
     puts: Mapping[str, PutSource] = field(default_factory=dict)
     """By broker."""
 
@@ -104,6 +115,7 @@ class LiveMarket:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
         self._ask_again_at = 0.0
+        self._reading_imbalances = False
 
     async def screen(self) -> tuple[str, tuple[Verdict, ...]]:
         """Return who screened, and the verdicts.
@@ -136,6 +148,21 @@ class LiveMarket:
         """Ask for the VIX; the answer is an event."""
         del at
         self.beside(self._read_vix(), "the VIX")
+
+    def read_imbalances(self) -> None:
+        """Ask for the auction imbalances of what is followed; the answer is an event."""
+        source = self._sources.imbalances
+        if source is not None and not self._reading_imbalances:
+            self._reading_imbalances = True
+            self.beside(self._read_imbalances(source), "auction imbalances")
+
+    async def _read_imbalances(self, source: ImbalanceSource) -> None:
+        try:
+            found = await source.imbalances(self.book.symbols[:IMBALANCES_MAX])
+        finally:
+            self._reading_imbalances = False
+        if found:
+            self.inbox.put(lambda now: ImbalancesRead(at=now, imbalances=found))
 
     def put_quotes(self, request: ReadPutQuotes) -> None:
         """Ask for puts; the answer is an event."""
@@ -220,4 +247,4 @@ async def _awaited(work: Awaitable[None]) -> None:
     await work
 
 
-__all__ = ["Inbox", "LiveMarket", "LiveScreener", "MarketSources", "PutSource", "VixSource"]
+__all__ = ["ImbalanceSource", "Inbox", "LiveMarket", "LiveScreener", "MarketSources", "PutSource", "VixSource"]

@@ -12,9 +12,11 @@ from typing import Final
 
 from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import AccountsMarked, BarsClosed, EarlierToday, EntriesResumed, MarketOver, QuotesRead
-from tbot_bot.core.instants import Duration, Instant
+from tbot_bot.core.identity import StrategyName
+from tbot_bot.core.instants import Duration, Instant, later
 from tbot_bot.core.orders import Account
 from tbot_bot.core.protocols import Broker, Clock
+from tbot_bot.enhancements.imbalance_scanner_ibkr import PUBLISHED_BEFORE_BELL
 from tbot_bot.runtime.clock import monotonic_seconds
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.live_market import LiveMarket
@@ -95,6 +97,7 @@ class LiveSession(SessionBase):
         self._listening_since = Instant(0)
         """Market time from which data are missed: what came before is fetched, and nobody is to blame for it."""
         self._marking = False
+        self._imbalances_from = later(self._spec.windows.market_close, -PUBLISHED_BEFORE_BELL)
 
     # --- from beginning to end ----------------------------------------------------------------------------------------
 
@@ -252,6 +255,8 @@ class LiveSession(SessionBase):
         self._time.until = max(market.book.following(boundary), market.book.floor(self._pacer.now() or boundary))
         market.follow(self._wanted())
         self._mark_beside()
+        if self._spec.strategy is StrategyName.CLOSE and self._boundary >= self._imbalances_from:
+            market.read_imbalances()
 
     def _wanted(self) -> tuple[str, ...]:
         """Return what is to be followed: what is traded first, then the candidates by rank, then their funds."""

@@ -31,6 +31,7 @@ from tbot_bot.core.events import (
     EarlierToday,
     Event,
     FillBusted,
+    ImbalancesRead,
     MarketOver,
     OrderAcknowledged,
     OrderCancelled,
@@ -81,6 +82,7 @@ class Engine:
             EarlierToday: self._on_earlier,
             ScreenCompleted: self._on_screen,
             QuotesRead: self._on_quotes,
+            ImbalancesRead: self._on_imbalances,
             VixRead: self._on_vix,
             PutQuotesRead: self._on_put_quotes,
             ControlReceived: self._on_control,
@@ -263,6 +265,9 @@ class Engine:
     def _on_quotes(self, event: QuotesRead) -> None:
         for quote in event.quotes:
             self.state.quotes[quote.symbol] = quote
+
+    def _on_imbalances(self, event: ImbalancesRead) -> None:
+        self.state.imbalances.update((one.symbol, one) for one in event.imbalances)
 
     def _on_vix(self, event: VixRead) -> None:
         state = self.state

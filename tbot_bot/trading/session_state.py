@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from tbot_bot.core.bars import Quote, VixReading
+from tbot_bot.core.bars import Imbalance, Quote, VixReading
 from tbot_bot.core.commands import AnomalySeen, Output, Phase
 from tbot_bot.core.identity import Leg
 from tbot_bot.core.instants import Instant
@@ -126,6 +126,7 @@ class SessionState:
     last_seen: dict[str, int] = field(default_factory=dict)
     """End of the last bar of a symbol."""
     quotes: dict[str, Quote] = field(default_factory=dict)
+    imbalances: dict[str, Imbalance] = field(default_factory=dict)
     vix: VixReading | None = None
     vix_waiting: list[Signal] = field(default_factory=list)
     signaled: int = 0

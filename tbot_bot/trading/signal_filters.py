@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from tbot_bot.core.instants import MINUTE
 from tbot_bot.enhancements.adx_filter import adx_filter
 from tbot_bot.enhancements.bollinger_confluence import bollinger_confluence
 from tbot_bot.enhancements.filters import FILTERS, FilterAnswer, FilterName, ask, filters_for
@@ -17,6 +18,9 @@ from tbot_bot.trading.session_state import SessionState, Signal
 from tbot_bot.trading.symbol_states import FilterInputs
 
 IBKR: Final = "ibkr"
+_IMBALANCE_AGE_MAX: Final = 5 * MINUTE
+"""Nanoseconds; exchanges publish anew every second or every few, near the auction."""
+
 Question = Callable[[SessionState, Signal, FilterInputs], FilterAnswer]
 
 
@@ -58,10 +62,13 @@ def _bollinger(_: SessionState, signal: Signal, inputs: FilterInputs) -> FilterA
 
 
 def _imbalance(state: SessionState, signal: Signal, _: FilterInputs) -> FilterAnswer:
+    told = state.imbalances.get(signal.symbol)
+    if told is not None and state.at - told.at > _IMBALANCE_AGE_MAX:
+        told = None
     return imbalance_scanner_ibkr(
         direction=signal.direction,
-        imbalance=None,
-        auction_volume=None,
+        imbalance=None if told is None else float(told.shares),
+        auction_volume=None if told is None else float(told.paired),
         at=state.at,
         closing_bell=state.spec.windows.market_close,
     )

@@ -94,6 +94,15 @@ async def test_an_imbalance_has_the_exchanges_sign_and_is_missing_where_none_is_
         assert (found.imbalance, found.volume) == (Decimal(-42_000), Decimal(125_000))
 
 
+async def test_imbalances_of_many_leave_out_what_is_not_published_or_not_known():
+    async with Pit() as pit:
+        market = (await pit.connected()).market
+        pit.gateway.imbalances["SYN02"] = (Decimal(1000), Decimal("38.80"), Decimal(700))
+        (found,) = await market.imbalances(("NOPE", "SYN02", SYMBOL))
+        assert (found.symbol, found.shares, found.paired) == ("SYN02", Decimal(700), Decimal(1000))
+        assert found.at == pit.exchange.now()
+
+
 async def test_data_that_we_may_not_see_are_missing_with_the_gateways_reason():
     async with Pit() as pit:
         market = (await pit.connected()).market

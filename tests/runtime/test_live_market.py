@@ -3,10 +3,10 @@
 import asyncio
 from decimal import Decimal
 
-from tbot_bot.core.bars import Bar, VixReading
+from tbot_bot.core.bars import Bar, Imbalance, VixReading
 from tbot_bot.core.commands import ReadPutQuotes
 from tbot_bot.core.errors import BrokerUnavailable
-from tbot_bot.core.events import PutQuotesRead, VixRead
+from tbot_bot.core.events import ImbalancesRead, PutQuotesRead, VixRead
 from tbot_bot.core.instants import MINUTE, Duration, Instant, later, minutes
 from tbot_bot.marketdata.live_feed import Arrived, MinuteBook
 from tbot_bot.runtime.live_market import LiveMarket, MarketSources
@@ -66,10 +66,10 @@ class Vix:
         return self.answer
 
 
-def market(feed, notes, *, vix=()):
+def market(feed, notes, *, vix=(), imbalances=None):
     """Return the market of one session over `feed`; a defect fails the test."""
     book = MinuteBook(bell=BELL, close=later(BELL, minutes(390)), span=Duration(MINUTE))
-    sources = MarketSources(feed=feed, screener=Screener(), vix=vix)
+    sources = MarketSources(feed=feed, screener=Screener(), vix=vix, imbalances=imbalances)
 
     def report(where, error):
         raise AssertionError(where) from error
@@ -134,3 +134,24 @@ def test_missing_bars_are_asked_for_again_after_a_failure_and_never_twice_at_onc
     assert notes == ["bars could not be asked for: 503"]
     assert [bar.symbol for bar in told.now] == ["AAA", "BBB"]
     assert len(told.late) == 4
+
+
+def test_auction_imbalances_of_what_is_followed_come_as_an_event_and_are_asked_for_once_at_a_time():
+    told = Imbalance("AAA", NOW, Decimal(-700), Decimal(1000))
+    asked: list[tuple[str, ...]] = []
+
+    class Auction:
+        async def imbalances(self, symbols):
+            asked.append(symbols)
+            await asyncio.sleep(0)
+            return (told,)
+
+    async def ask():
+        one = market(Feed(), [], imbalances=Auction())
+        one.watch(("AAA", "BBB"), NOW)
+        one.read_imbalances()
+        one.read_imbalances()
+        return await answer(one)
+
+    assert asyncio.run(ask()) == ImbalancesRead(at=NOW, imbalances=(told,))
+    assert asked == [("AAA", "BBB")]

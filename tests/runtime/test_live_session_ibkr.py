@@ -25,7 +25,7 @@ def floor(tmp_path):
 
 
 def test_a_whole_session_through_interactive_brokers_alone_leaves_the_books_that_the_venue_has(floor):
-    one = floor(speed=60, env=NO_ALPACA_KEYS, **ALONE)
+    one = floor(speed=60, begin="09:22", env=NO_ALPACA_KEYS, **ALONE)
     one.start()
     one.until(protected, "ibkr")
     assert one.end() == 0
@@ -36,7 +36,7 @@ def test_a_whole_session_through_interactive_brokers_alone_leaves_the_books_that
 
 @pytest.mark.slow
 def test_a_runner_killed_while_it_holds_at_interactive_brokers_comes_back_and_closes_once(floor):
-    one = floor(speed=60, **ALONE)
+    one = floor(speed=60, begin="09:22", **ALONE)
     one.start()
     one.until(protected, "ibkr")
     one.kill()
@@ -58,7 +58,7 @@ def test_an_outage_of_the_gateways_line_is_asked_around_and_the_books_agree(floo
 
 @pytest.mark.slow
 def test_with_both_brokers_and_routing_each_either_one_has_its_own_trade(floor):
-    one = floor(speed=60, ROUTING="each", **BOTH)
+    one = floor(speed=60, begin="09:22", ROUTING="each", **BOTH)
     one.start()
     one.until(protected, "alpaca")
     one.until(protected, "ibkr")
@@ -69,7 +69,7 @@ def test_with_both_brokers_and_routing_each_either_one_has_its_own_trade(floor):
 
 @pytest.mark.slow
 def test_with_both_brokers_and_routing_first_the_second_one_is_sent_nothing(floor):
-    one = floor(speed=60, ROUTING="first", **BOTH)
+    one = floor(speed=60, begin="09:22", ROUTING="first", **BOTH)
     one.start()
     one.until(protected, "alpaca")
     assert one.end() == 0
@@ -79,7 +79,7 @@ def test_with_both_brokers_and_routing_first_the_second_one_is_sent_nothing(floo
 
 @pytest.mark.slow
 def test_a_stop_request_closes_at_interactive_brokers_at_once(floor):
-    one = floor(speed=60, **ALONE)
+    one = floor(speed=60, begin="09:22", **ALONE)
     one.start()
     one.until(protected, "ibkr")
     one.runner.send_signal(signal.SIGTERM)

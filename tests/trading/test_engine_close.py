@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from tbot_bot.core.bars import Quote, VixReading
+from tbot_bot.core.bars import Imbalance, Quote, VixReading
 from tbot_bot.core.commands import ReadPutQuotes, ReadVix, SessionEnded, SignalDropped, TradeRecord
-from tbot_bot.core.events import PutQuotesRead, VixRead
+from tbot_bot.core.events import ImbalancesRead, PutQuotesRead, VixRead
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import DAY, Instant
 from tbot_bot.core.instruments import put_option
@@ -230,3 +230,23 @@ def test_the_hard_exit_before_the_bell_closes_what_the_monitoring_time_would_kee
 
     assert before == []
     assert (told.exits(), told.at) == (["hard_exit"], minute(330))
+
+
+@pytest.mark.parametrize(
+    ("shares", "read_at", "drops"),
+    [(60_000, 309, True), (-60_000, 309, False), (40_000, 309, False), (60_000, 300, False), (None, 0, False)],
+    ids=["strongly against", "with it", "weakly against", "too old", "none published"],
+)
+def test_a_strong_auction_imbalance_against_the_signal_drops_it_where_it_goes_to_interactive_brokers(
+    shares, read_at, drops
+):
+    usual = spec_of(StrategyName.CLOSE, short_type=ShortType.SHORT_SELL)
+    brokers = tuple(replace(one, name="ibkr") for one in usual.brokers[:1])
+    spec = replace(usual, brokers=brokers, windows=replace(usual.windows, market_close=minute(330)))
+    told = afternoon(spec)
+    if shares is not None:
+        figures = Imbalance("AAA", minute(read_at), Decimal(shares), Decimal(100_000))
+        told.tell(ImbalancesRead(at=told.at, imbalances=(figures,)))
+    told.bars(310, AAA=97.0)
+    dropped = [one.code for one in told.of(SignalDropped)]
+    assert dropped == (["imbalance_scanner_ibkr"] if drops else [])
