@@ -42,6 +42,8 @@ class Surroundings:
     """From 0 up to 1: spreads reconnects."""
     note: Callable[[str], None]
     """Is told anomalies and troubles, in words without secrets."""
+    speed: float = 1.0
+    """Market seconds per real one; more in a rehearsal only, whose stand-in counts requests by market minutes."""
 
 
 class AlpacaOrders:

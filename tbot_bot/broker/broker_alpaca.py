@@ -95,7 +95,8 @@ class AlpacaBroker:
 
     def _interface(self, url: str, access: AlpacaAccess) -> AlpacaRest:
         monotonic = self._around.monotonic
-        bucket = TokenBucket(per_minute=REQUESTS_PER_MINUTE, burst=_BURST, reserve=_FOR_ORDERS, monotonic=monotonic)
+        allowed = round(REQUESTS_PER_MINUTE * max(self._around.speed, 1.0))
+        bucket = TokenBucket(per_minute=allowed, burst=_BURST, reserve=_FOR_ORDERS, monotonic=monotonic)
         http = AlpacaHttp(url, access.key, access.secret, deadline_seconds=self._deadline, monotonic=monotonic)
         return AlpacaRest(http=http, bucket=bucket, monotonic=monotonic)
 

@@ -27,19 +27,27 @@ _CONNECT_AGAIN_SECONDS: Final = 5.0
 
 
 def live_brokers(
-    settings: Settings, *, now: Callable[[], Instant], note: Callable[[str], None], ibkr_client_id: int | None = None
+    settings: Settings,
+    *,
+    now: Callable[[], Instant],
+    note: Callable[[str], None],
+    ibkr_client_id: int | None = None,
+    speed: float = 1.0,
 ) -> Mapping[str, Broker]:
     """Return the enabled brokers' adapters, not connected, in order of configuration.
 
     `now` is market time and stamps their events; `note` hears of troubles, in words without secrets.
-    `ibkr_client_id` stands in for the settings' own where another process is at work.
+    `ibkr_client_id` stands in for the settings' own where another process is at work. `speed` is the clock's, in
+    market seconds per real one: a rehearsal's stand-in counts requests by market minutes.
 
     Raises:
         ConfigError: a broker is enabled that sends no orders, or an account or address cannot be used.
         MachineError: a broker's client library is not installed.
     """
-    names = settings.bot.enabled_brokers
-    return {name: live_broker(name, settings, now=now, note=note, ibkr_client_id=ibkr_client_id) for name in names}
+    return {
+        name: live_broker(name, settings, now=now, note=note, ibkr_client_id=ibkr_client_id, speed=speed)
+        for name in settings.bot.enabled_brokers
+    }
 
 
 def live_broker(
@@ -49,6 +57,7 @@ def live_broker(
     now: Callable[[], Instant],
     note: Callable[[str], None],
     ibkr_client_id: int | None = None,
+    speed: float = 1.0,
 ) -> Broker:
     """Return one broker's adapter, whether it is enabled or not; see `live_brokers`.
 
@@ -58,7 +67,7 @@ def live_broker(
     bot = settings.bot
     match name:
         case "alpaca":
-            around = Surroundings(now=now, monotonic=monotonic_seconds, dice=RealWaiting().dice, note=note)
+            around = Surroundings(now=now, monotonic=monotonic_seconds, dice=RealWaiting().dice, note=note, speed=speed)
             return alpaca_broker(settings, around, _permit(bot, bot.alpaca_mode))
         case "ibkr":
             permit = _permit(bot, bot.ibkr_mode)

@@ -112,7 +112,6 @@ class LiveSources:
             feed=self._feed,
             screener=VendorScreener(self._room.request, spec.strategy, self._note),
             vix=(self._vix,),
-            imbalances=next((one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)), None),
             puts={name: one.market for name, one in self.brokers.items() if isinstance(one, IbkrBroker)},
         )
         book = MinuteBook(bell=windows.bell, close=windows.market_close, span=windows.bar_span)
@@ -183,7 +182,7 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
 
     _leave_word(room)
     time = SessionTime(room.clock)
-    brokers = live_brokers(room.settings, now=time.now, note=note)
+    brokers = live_brokers(room.settings, now=time.now, note=note, speed=room.clock.speed)
     async with AsyncExitStack() as stack:
         feed = live_feed(room.settings, brokers, now=time.market_now, note=note, stack=stack)
         for broker in brokers.values():
