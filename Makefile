@@ -31,7 +31,7 @@ BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 CRASH_OPTIONS := $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help setup run dev test test-all coverage check format judge-ib-insync crash-test bench lock clean FORCE
+.PHONY: help setup run dev test test-all coverage check format judge-ib-insync judge-openapi rehearsal crash-test bench lock clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,13 @@ judge-ib-insync: dev ## hold the sandbox's TWS side against ib_insync, in an env
 
 crash-test: dev ## kill the runner at every step of the order path: RUNS=1000 SEED=1 for the long form (JOBS=6 at a time)
 	$(BIN)/python -m tests.crash $(CRASH_OPTIONS)
+
+judge-openapi: dev ## hold the sandbox's REST sides against the vendors' documents in OPENAPI=folder (needs the network)
+	$(BIN)/python tools/judge_openapi.py $(or $(OPENAPI),../shared/openapi)
+
+rehearsal: dev ## a day at both brokers' stand-ins with every fault; DATA=bars DAY=day SPEED=60 SHORT=1 FOLDER=path
+	$(BIN)/tbot rehearse $(if $(DATA),--data $(DATA)) $(if $(DAY),--day $(DAY)) $(if $(VIX),--vix $(VIX)) \
+	  $(if $(SPEED),--speed $(SPEED)) $(if $(SHORT),--short) $(if $(FOLDER),--folder $(FOLDER))
 
 bench: dev ## run every script in benchmarks/
 	@$(if $(BENCHMARKS),,echo "no scripts in benchmarks/ yet";) \
