@@ -13,7 +13,7 @@ from tbot_bot.core.instants import to_datetime
 from tbot_bot.reporting.auto_backup import make_backup, newest_good
 from tbot_bot.reporting.backup_drill import drills
 from tbot_bot.runtime import backup_job
-from tbot_bot.runtime.backup_keeper import BackupKeeper
+from tbot_bot.runtime.backup_keeper import BackupFailed, BackupKeeper
 from tbot_bot.runtime.cli import main
 from tests.support.backup_home import KEY, OTHER, Clock, hidden, room_for, visible, write_records
 
@@ -188,18 +188,19 @@ def test_a_drill_that_fails_is_tried_again_the_next_morning(tmp_path):
 
 async def test_a_failed_backup_is_an_error_that_alerts(home):
     (home / ".env").write_text(f"ENCRYPTION_KEY={KEY.key.text}\nBACKUP_REMOTE=is-not-there\n")
-    failures = []
+    failures: list[BaseException] = []
     keeper = BackupKeeper(home, structlog.testing.CapturingLogger(), lambda where, error: failures.append(error))
     await keeper.run(backup_job.AFTER_DAY)
 
     (failure,) = failures
+    assert isinstance(failure, BackupFailed)
     assert "the folder is not there" in failure.what
     assert Severity(failure.severity).at_least(ALERT_FROM)
     assert len(visible(home / "backups")) == 2
 
 
 async def test_a_stop_ends_the_job_without_a_word(home):
-    failures = []
+    failures: list[BaseException] = []
     keeper = BackupKeeper(home, structlog.testing.CapturingLogger(), lambda where, error: failures.append(error))
     keeper.hurry()
     await keeper.run(backup_job.AFTER_DAY)
