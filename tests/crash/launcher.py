@@ -6,6 +6,7 @@ of the test: they do on purpose what the bot must never do.
 """
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -329,10 +330,22 @@ def _blind_retry() -> None:
     patch(SessionHands, "_submit", submitted)
 
 
+def tell_stacks() -> None:
+    """Have SIGUSR1 write to stderr where threads and tasks are: asked of a runner that does not end."""
+
+    def told(*_):
+        faulthandler.dump_traceback(all_threads=True)
+        for task in asyncio.all_tasks(asyncio.get_running_loop()):
+            task.print_stack()
+
+    signal.signal(signal.SIGUSR1, told)
+
+
 def launch(log: Path, kill: Kill | None, broken: str, argv: list[str]) -> int:
     """Run the runner to its end, or to the point where it is killed."""
     trap = Trap(log, kill)
     trap.note("started")
+    tell_stacks()
     break_build(broken)
     set_traps(trap)
     status = runner.main(argv)

@@ -36,7 +36,7 @@ _BROKERS: Final = (("alpaca",), ("ibkr",), ("alpaca", "ibkr"))
 _KILLS_MAX: Final = 3
 """A supervisor starts a runner again three times at most."""
 MINUTES: Final = 390
-BREAKOUT_MINUTE: Final = 1
+BREAKOUT_MINUTE: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +118,12 @@ _FAULTS: Final[Mapping[str, Rule]] = {
     "TWS repeated news": {"kind": "duplicated", "vendor": "ibkr", "place": "orders", "chance": 0.5},
     "TWS reordered news": {"kind": "reordered", "vendor": "ibkr", "place": "orders", "chance": 0.5},
     "TWS dropped": {"kind": "dropped", "vendor": "ibkr", "place": "orders"},
-    "TWS line down": {"kind": "dropped", "vendor": "ibkr", "place": "line", "since": "09:32:05", "until": "09:33:05"},
+    "TWS line down": {"kind": "dropped", "vendor": "ibkr", "place": "line", "since": "09:33:05", "until": "09:34:05"},
     "TWS restart": {
         "kind": "restart", "vendor": "ibkr", "place": "gateway", "seconds": 0.5,
-        "since": "09:32:20", "until": "09:33:20",
+        "since": "09:33:20", "until": "09:34:20",
     },
-    "maintenance": {"kind": "maintenance", "vendor": "alpaca", "since": "09:32:05", "until": "09:33:05"},
+    "maintenance": {"kind": "maintenance", "vendor": "alpaca", "since": "09:33:05", "until": "09:34:05"},
     "partial fills": {"kind": "partial", "fraction": 0.02},
 }  # fmt: skip
 _ENDLESS: Final = frozenset({"partial", "duplicated", "reordered"})
@@ -138,7 +138,7 @@ def _fault(dice: random.Random, name: str) -> Rule:
 
 
 def bars_of(shape: str, price: float) -> Sequence[Prices]:
-    """Return a day of minute bars: a minute of rest, then up and out of the range, then what `shape` says."""
+    """Return a day of minute bars: some minutes of rest, then up and out of the range, then what `shape` says."""
     low, high = price * 0.998, price * 1.002
     rest: list[Prices] = [(price, high, low, price)] * BREAKOUT_MINUTE
     if shape == "still":
@@ -148,7 +148,7 @@ def bars_of(shape: str, price: float) -> Sequence[Prices]:
     step = {"hold": 0.0, "fall": -0.012, "rise": 0.006}[shape]
     while len(bars) < MINUTES:
         last = level
-        level = max(level * (1 + step), price * 0.9) if len(bars) < 8 else level
+        level = max(level * (1 + step), price * 0.9) if len(bars) < 9 else level
         bars.append((last, max(last, level) * 1.001, min(last, level) * 0.999, level))
     return bars
 

@@ -30,16 +30,16 @@ SPEED: Final = 100.0
 """Market seconds a second."""
 REPOSITORY: Final = Path(__file__).resolve().parent.parent.parent
 _BELL: Final = datetime(2025, 12, 2, 14, 30, tzinfo=UTC)
-_BEGIN: Final = "09:29:00"
+_BEGIN: Final = "09:28:00"
 _PRICES: Final = {"AAA": 50.0, "BBB": 30.0}
-_PATIENCE_SECONDS: Final = 90.0
+_PATIENCE_SECONDS: Final = 60.0
 _LIVES_MAX: Final = 8
 _QUICK: Final = {
     "TEST_MODE_VENUE": "broker_paper",
     "STRATEGY_OVERRIDE": "open",
     "UNIVERSE": "AAA,BBB",
     "SHORT_TYPE_OPEN": "disabled",
-    "OPEN_ANALYSIS_TIME": "1m",
+    "OPEN_ANALYSIS_TIME": "2m",
     "OPEN_BREAKOUT_TIME": "3m",
     "OPEN_MONITORING_TIME": "3m",
     "API_TIMEOUT": "3s",
@@ -133,6 +133,8 @@ class Scene:
                 due = None
                 launcher.Trap(self.log, None).note(f"killed {AT_RANDOM}")
             if now > deadline:
+                os.kill(pid, signal.SIGUSR1)
+                time.sleep(1.0)
                 end(pid)
                 return Life(begun=begun, ended=now, status=SPENT)
             time.sleep(0.005)
