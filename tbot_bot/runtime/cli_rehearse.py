@@ -187,7 +187,7 @@ def _show(request: "RehearsalRequest", found: "Verdict") -> None:
     for text in found.differing:
         typer.echo(f"differs: {text}")
     typer.echo("The rehearsal passed." if found.passed else f"The rehearsal failed: {len(found.differing)} differ.")
-    typer.echo(f"Records: {request.folder}")
+    typer.echo(f"Records: {request.folder} (what the supervisor said: supervisor.out)")
 
 
 def _table(head: tuple[str, str, str], rows: Sequence[tuple[str, str, str]], good: Sequence[bool]) -> None:

@@ -67,8 +67,6 @@ _BOT: Final[Mapping[str, str]] = {
 """A desk that trades often: a rehearsal without orders would prove nothing."""
 _SHORT: Final[Mapping[str, str]] = {
     "STRATEGY_OVERRIDE": "open",
-    "MAX_TRADES": "6",
-    "WEIGHTS": ",".join(["0.125"] * 4 + ["0.25"] * 2),
     "OPEN_ANALYSIS_TIME": "2m",
     "OPEN_BREAKOUT_TIME": "5m",
     "OPEN_MONITORING_TIME": "2m",
@@ -100,7 +98,6 @@ class RehearsalRequest:
         analysis, breakout = (2, 5) if self.short else (20, 10)
         return Scene(
             day=self.day,
-            screen=_SCREEN,
             entries=_after(self.day, _OPENING, timedelta(minutes=analysis)),
             exits=_after(self.day, _OPENING, timedelta(minutes=analysis + breakout)),
         )

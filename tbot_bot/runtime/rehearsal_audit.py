@@ -13,7 +13,7 @@ from typing import Final
 
 from tbot_bot.core.codec import loads
 from tbot_bot.core.commands import Decided, ReplaceOrder, SubmitOrder
-from tbot_bot.core.events import AnswerLost, LinkImpaired, OrderFilled, OrderRejected
+from tbot_bot.core.events import AnswerLost, LinkImpaired, LinkRestored, OrderFilled, OrderRejected
 from tbot_bot.core.money import CENT, ZERO
 from tbot_bot.core.orders import Fill, OrderRequest, Side
 from tbot_bot.journal.chain import Kind
@@ -67,9 +67,16 @@ class Journaled:
     doubts: list[Heard] = field(default_factory=list)
     rejects: list[Heard] = field(default_factory=list)
     impaired: list[Heard] = field(default_factory=list)
+    links: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
+    """By broker: the machine's times at which its link was called impaired (True) or restored."""
     errors: list[str] = field(default_factory=list)
     told_at: list[int] = field(default_factory=list)
     """Market time of each input: when a session was at work."""
+
+    def is_impaired(self, broker: str, at: int) -> bool:
+        """Return whether the broker's link stood as impaired at the machine's time `at`: nobody is told twice."""
+        told = [impaired for when, impaired in self.links.get(broker, ()) if when <= at]
+        return bool(told) and told[-1]
 
     def profit(self, fills: Iterable[Fill]) -> Decimal:
         """Return what executions brought, fees taken off: exact dollars."""
@@ -120,6 +127,9 @@ def _take(found: Journaled, record: object, recorded_at: int) -> None:
         case LinkImpaired():
             text = f"{record.state}: {record.reason}"
             found.impaired.append(Heard(recorded_at=recorded_at, broker=record.link, text=text))
+            found.links.setdefault(record.link, []).append((recorded_at, True))
+        case LinkRestored():
+            found.links.setdefault(record.link, []).append((recorded_at, False))
         case _:
             pass
 

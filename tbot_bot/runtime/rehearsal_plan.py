@@ -30,7 +30,7 @@ class Alarm(StrEnum):
     REJECTED = "rejected"
     """An order that the broker refused."""
     LINK = "link impaired"
-    """The watchdog keeps entries away from the broker."""
+    """The watchdog keeps entries away from the broker, or a request that met the outage is in doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,6 @@ class Scene:
     """Where a plan's standing faults go: New York times of the OPEN session."""
 
     day: date
-    screen: time
-    """When the runner is at work."""
     entries: time
     """When entries begin."""
     exits: time
@@ -100,14 +98,14 @@ def _of_orders() -> tuple[PlannedFault, ...]:
     return (
         PlannedFault(rule=order),
         PlannedFault(rule=replace(order, kind=kind.LOST_BEFORE, skip=2), alarm=doubt),
-        PlannedFault(rule=replace(order, kind=kind.STATUS, status=502, skip=4, seconds=0.0), alarm=doubt),
-        PlannedFault(rule=replace(order, kind=kind.LOST_AFTER, skip=6), alarm=doubt),
-        PlannedFault(rule=replace(order, kind=kind.STATUS_AFTER, status=503, skip=8, seconds=0.0), alarm=doubt),
-        PlannedFault(rule=replace(order, kind=kind.DROPPED, skip=10, seconds=0.0), alarm=doubt),
+        PlannedFault(rule=replace(order, kind=kind.STATUS, status=502, skip=3, seconds=0.0), alarm=doubt),
+        PlannedFault(rule=replace(order, kind=kind.LOST_AFTER, skip=4), alarm=doubt),
+        PlannedFault(rule=replace(order, kind=kind.STATUS_AFTER, status=503, skip=5, seconds=0.0), alarm=doubt),
+        PlannedFault(rule=replace(order, kind=kind.DROPPED, skip=6, seconds=0.0), alarm=doubt),
         PlannedFault(rule=FaultRule(kind=kind.REJECTED, vendor=ALPACA, place="order", times=1), alarm=Alarm.REJECTED),
         PlannedFault(rule=placed),
         PlannedFault(rule=replace(placed, kind=kind.LOST_BEFORE, skip=3), alarm=doubt),
-        PlannedFault(rule=replace(placed, kind=kind.LOST_AFTER, skip=6), alarm=doubt),
+        PlannedFault(rule=replace(placed, kind=kind.LOST_AFTER, skip=5), alarm=doubt),
         PlannedFault(
             rule=FaultRule(kind=kind.REJECTED, vendor=IBKR, place="placeOrder", times=1), alarm=Alarm.REJECTED
         ),
@@ -116,12 +114,12 @@ def _of_orders() -> tuple[PlannedFault, ...]:
 
 def _of_streams() -> tuple[PlannedFault, ...]:
     kind = FaultKind
-    updates = FaultRule(kind=kind.HALF_OPEN, vendor=ALPACA, place="trade_updates", skip=3, times=1)
+    updates = FaultRule(kind=kind.HALF_OPEN, vendor=ALPACA, place="trade_updates", skip=4, times=1)
     news = FaultRule(kind=kind.DUPLICATED, vendor=IBKR, place="orders", chance=0.25)
     bars = FaultRule(kind=kind.DROPPED, vendor=ALPACA, place="market_data", skip=400, times=1)
     rules = (
         updates,
-        replace(updates, kind=kind.DROPPED, skip=9),
+        replace(updates, kind=kind.DROPPED, skip=1),
         replace(updates, kind=kind.DUPLICATED, skip=0, times=None, chance=0.25),
         replace(updates, kind=kind.REORDERED, skip=0, times=None, chance=0.25),
         news,
@@ -140,7 +138,6 @@ def _of_links(scene: Scene, speed: float) -> tuple[PlannedFault, ...]:
         return PlannedFault(rule=rule, alarm=Alarm.LINK)
 
     clock = FaultRule(kind=kind.STATUS, vendor=ALPACA, place="GET /v2/clock", times=1)
-    first = _later(scene, scene.screen, timedelta(seconds=1.5 * speed))
     restart = FaultRule(
         kind=kind.RESTART,
         vendor=IBKR,
@@ -150,13 +147,11 @@ def _of_links(scene: Scene, speed: float) -> tuple[PlannedFault, ...]:
         since=_later(scene, scene.exits, -outage),
     )
     return (
-        standing(kind.MAINTENANCE, ALPACA, first),
-        standing(kind.DROPPED, IBKR, first, place="line"),
+        standing(kind.MAINTENANCE, ALPACA, scene.exits),
+        standing(kind.DROPPED, IBKR, _later(scene, scene.entries, -outage), place="line"),
         standing(kind.SKEWED, ALPACA, _later(scene, scene.entries, -0.8 * outage), seconds=900.0),
         PlannedFault(rule=replace(clock, status=500, since=_later(scene, scene.exits, -outage)), alarm=Alarm.LINK),
-        PlannedFault(
-            rule=replace(clock, status=429, seconds=1.0, since=_later(scene, first, outage)), alarm=Alarm.LINK
-        ),
+        PlannedFault(rule=replace(clock, status=429, seconds=1.0, since=scene.entries), alarm=Alarm.LINK),
         PlannedFault(rule=restart, alarm=Alarm.LINK),
     )
 

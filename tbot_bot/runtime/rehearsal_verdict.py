@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.calendar import exchange_time, new_york
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import Instant, parse_iso
@@ -127,7 +128,7 @@ def _striking(one: PlannedFault, strikes: Sequence[Strike], ours: Journaled, clo
     if one.alarm is not Alarm.NONE:
         for strike in taken:
             at = int(clock.real_at(strike.at))
-            if heard_after(_heard(ours, one.alarm), rule.vendor, at, at) is None:
+            if not _is_heard(ours, one, at, at):
                 missed.append(f"no alarm ({one.alarm}) after {_clock(strike.at)}")
     return FaultLine(fault=one.name, struck=len(taken), alarm=one.alarm.value, missed=tuple(missed))
 
@@ -140,14 +141,21 @@ def _standing(one: PlannedFault, ours: Journaled, clock: CompressedClock, day: d
     missed: list[str] = []
     if one.alarm is not Alarm.NONE:
         first, last = int(clock.real_at(since)), int(clock.real_at(until))
-        if heard_after(_heard(ours, one.alarm), rule.vendor, first, last) is None:
+        if not _is_heard(ours, one, first, last):
             missed = [f"no alarm ({one.alarm}) from {rule.since} to {rule.until}"]
     stood = int(any(since <= at < until for at in ours.told_at))
     return FaultLine(fault=one.name, struck=stood, alarm=one.alarm.value, missed=tuple(missed))
 
 
+def _is_heard(ours: Journaled, one: PlannedFault, since: int, until: int) -> bool:
+    if one.alarm is Alarm.LINK and ours.is_impaired(one.rule.vendor, since):
+        return True
+    return heard_after(_heard(ours, one.alarm), one.rule.vendor, since, until) is not None
+
+
 def _heard(ours: Journaled, alarm: Alarm) -> Sequence[Heard]:
-    return {Alarm.DOUBT: ours.doubts, Alarm.REJECTED: ours.rejects, Alarm.LINK: ours.impaired}.get(alarm, ())
+    link = [*ours.impaired, *ours.doubts]  # who meets an outage first is an order or the watchdog
+    return {Alarm.DOUBT: ours.doubts, Alarm.REJECTED: ours.rejects, Alarm.LINK: link}.get(alarm, ())
 
 
 def _clock(at: Instant) -> str:
@@ -184,8 +192,11 @@ def verdict_of(
 
 def _proofs(request: RehearsalRequest, journal: Path, status: int, ours: Journaled) -> tuple[BookLine, ...]:
     report = verify(journal)
-    replayed = replay_day(request.folder, request.day, Mode.PAPER)
-    differs = next((f"{one.session}: {one.difference}" for one in replayed.sessions if one.difference), "identical")
+    try:
+        replayed = replay_day(request.folder, request.day, Mode.PAPER).sessions
+        differs = next((f"{one.session}: {one.difference}" for one in replayed if one.difference), "identical")
+    except JournalError as error:  # no session was begun
+        differs = str(error)
     return (
         BookLine(what="exit status of the supervisor", venue=str(status), ours="0"),
         BookLine(what="journal", venue="sound" if report.ok else report.problem or "damaged", ours="sound"),

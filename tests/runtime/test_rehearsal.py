@@ -20,7 +20,7 @@ from tests.support.scenario import spec_of
 from tests.support.terminal import CLI, REPOSITORY
 from tests.trading.test_engine_brokers import broken_out
 
-SCENE = Scene(day=date(2025, 9, 2), screen=time(9, 25), entries=time(9, 32), exits=time(9, 37))
+SCENE = Scene(day=date(2025, 9, 2), entries=time(9, 32), exits=time(9, 37))
 SECOND = 10**9
 
 
@@ -130,6 +130,12 @@ def test_an_alarm_counts_for_the_fault_that_it_follows_and_for_its_broker_only()
     assert heard_after(heard, "ibkr", 95 * SECOND, 95 * SECOND) is None
     assert heard_after(heard, "alpaca", 70 * SECOND, 79 * SECOND) is None
     assert heard_after(heard, "alpaca", 110 * SECOND, 120 * SECOND) is None
+
+
+def test_a_link_that_is_called_impaired_is_heard_of_until_it_is_restored():
+    ours = Journaled(links={"ibkr": [(10, True), (20, False)]})
+    assert [ours.is_impaired("ibkr", at) for at in (5, 10, 15, 20, 25)] == [False, True, True, False, False]
+    assert not ours.is_impaired("alpaca", 15)
 
 
 def test_what_was_never_met_or_never_heard_of_fails_the_rehearsal():
