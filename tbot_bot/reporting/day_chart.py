@@ -63,9 +63,9 @@ def main() -> int:
     today = [(float(at), float(equity)) for at, equity in given["today"]]
     days = [(date.fromisoformat(day), float(result)) for day, result in given["days"]]
     shown = [name for name, points in (("today", today), ("days", days)) if len(points) > 1]
-    mpl.rcParams.update({"font.size": 15, "text.color": _TEXT, "axes.labelcolor": _TEXT, "axes.edgecolor": _TEXT,
+    mpl.rcParams.update({"font.size": 14, "text.color": _TEXT, "axes.labelcolor": _TEXT, "axes.edgecolor": _TEXT,
                          "xtick.color": _TEXT, "ytick.color": _TEXT})  # fmt: skip
-    figure = Figure(figsize=(9, 3.4 * len(shown)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(6.4, 2.9 * len(shown)), dpi=170, layout="constrained")
     for number, name in enumerate(shown, start=1):
         axes = figure.add_subplot(len(shown), 1, number)
         axes.spines[["top", "right"]].set_visible(False)
@@ -77,14 +77,14 @@ def main() -> int:
             axes.xaxis_date(tz=UTC)
             clock = dates.DateFormatter("%H:%M", tz=UTC)  # type: ignore[no-untyped-call]  # theirs
             axes.xaxis.set_major_formatter(clock)
-            axes.set_title("Equity over the day, USD (UTC)", loc="left", fontsize=15)
+            axes.set_title("Equity over the day, USD (UTC)", loc="left", fontsize=14)
         else:
             places = range(len(days))
             axes.bar(places, [result for _, result in days],
                      color=[_UP if result >= 0 else _DOWN for _, result in days])  # fmt: skip
             step = max(1, len(days) // 6)
             axes.set_xticks([*places][::step], [f"{day:%d %b}" for day, _ in days][::step])
-            axes.set_title(f"Result of the last {len(days)} days, USD after fees", loc="left", fontsize=15)
+            axes.set_title(f"Result of the last {len(days)} days, USD after fees", loc="left", fontsize=14)
     figure.savefig(sys.stdout.buffer, format="png", transparent=True)
     return 0
 

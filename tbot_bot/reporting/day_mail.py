@@ -16,6 +16,8 @@ CHART: Final = "equity"
 """Content id of the chart."""
 _PROBLEMS_MAX: Final = 20
 _TRADES_MAX: Final = 60
+_TONED: Final = frozenset({"PnL", "change"})
+"""Columns whose amounts are good or bad by their sign."""
 _CSS: Final = """
 :root { color-scheme: light dark; supported-color-schemes: light dark; }
 body { margin: 0; background: #f3f4f6; color: #1f2328; font: 16px/1.45 system-ui, -apple-system, sans-serif; }
@@ -194,14 +196,15 @@ def _card(section: _Section) -> str:
         items = "".join(f"<li>{escape(row[0])}</li>" for row in section.rows)
         return f'<div class="card{" bad" if section.bad else ""}"><h2>{section.title}</h2><ul>{items}</ul></div>'
     head = "".join(f"<th>{escape(name)}</th>" for name in section.columns) if any(section.columns) else ""
-    rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in section.rows)
+    toned = tuple(name in _TONED for name in section.columns)
+    rows = "".join(f"<tr>{''.join(map(_cell, row, toned))}</tr>" for row in section.rows)
     return f'<div class="card"><h2>{section.title}</h2><table><tr>{head}</tr>{rows}</table></div>'
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, toned: bool) -> str:  # noqa: FBT001 - mapped over
     head, *rest = text.split("\n")
     more = "".join(f'<div class="dim">{escape(line)}</div>' for line in rest)
-    tone = _tone(head)
+    tone = _tone(head) if toned else ""
     return f'<td class="{tone}">{escape(head)}{more}</td>' if tone else f"<td>{escape(head)}{more}</td>"
 
 
