@@ -92,7 +92,8 @@ class AlpacaHttp:
         end = self._monotonic() + self._deadline
         made = asyncio.get_running_loop().run_in_executor(pool, self._made, call, end)
         try:
-            return await asyncio.wait_for(made, self._deadline + _SLACK_SECONDS)
+            async with asyncio.timeout(self._deadline + _SLACK_SECONDS):  # `wait_for` may lose a cancel (to 3.11)
+                return await made
         except TimeoutError:
             raise BrokerUnavailable(f"{call.name}: no answer within {self._deadline:g} s") from None
 

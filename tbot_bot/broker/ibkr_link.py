@@ -179,7 +179,8 @@ class GatewayLink:
         from ib_async.wrapper import RequestError
 
         try:
-            return await asyncio.wait_for(answer, seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` loses a cancel that comes with the answer (to 3.11)
+                return await answer
         except TimeoutError:
             raise BrokerUnavailable(f"{what}: no answer from IB Gateway in {seconds:g} s") from None
         except RequestError as error:
