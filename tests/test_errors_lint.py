@@ -45,6 +45,8 @@ def silences(text: str) -> Iterator[tuple[int, str]]:
 
 
 SUPPRESSED = {
+    "tbot_bot/accounting/ledger_files.py": "another process was faster; cleaning up a draft, the first error is raised",
+    "tbot_bot/accounting/ledger_store.py": "SQLite has rolled back by itself; the first error is raised",
     "tbot_bot/config/files.py": "the draft is gone already; the first error is raised",
     "tbot_bot/journal/files.py": "another process was faster; cleaning up a draft, the first error is raised",
     "tbot_bot/journal/tape.py": "cutting a torn frame; the first error is raised",
