@@ -45,10 +45,17 @@ class AlertKeeper:
         self._home, self._control, self._output, self._log, self._tell = home, control, output, log, tell
         self._given = b""
         self._child: subprocess.Popen[bytes] | None = None
+        self._leaving: list[subprocess.Popen[bytes]] = []
+        """Asked to end, and not reaped yet."""
         self._started_at = 0.0
         self._not_before = 0.0
         self._failures = 0
         self._told = False
+
+    @property
+    def leaving(self) -> int:
+        """Return how many messengers were asked to end and have not yet."""
+        return len(self._leaving)
 
     def renew(self, settings: Settings) -> None:
         """Have the messenger work with `settings` from now on, or end it where none is wanted any more."""
@@ -61,6 +68,7 @@ class AlertKeeper:
 
     def look(self) -> None:
         """See whether the messenger lives, and start it where it should and does not."""
+        self._leaving = [child for child in self._leaving if child.poll() is None]
         if self._child is not None and self._child.poll() is not None:
             self._ended(self._child.returncode)
         if not self._given or self._child is not None or monotonic_seconds() < self._not_before:
@@ -105,8 +113,7 @@ class AlertKeeper:
         if self._child is not None:
             child, self._child = self._child, None
             child.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=0)  # it is reaped by the interpreter later where it needs a moment
+            self._leaving.append(child)
             return
         pid = holder(self._control / ALERTS_LOCK)
         if pid:

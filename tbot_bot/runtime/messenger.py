@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from tbot_bot.config.error_handler import JournalError
 from tbot_bot.config.scrub import scrub
 from tbot_bot.core.commands import Severity
-from tbot_bot.core.instants import DAY, Instant, to_datetime
+from tbot_bot.core.instants import DAY, Instant, later, seconds, to_datetime
 from tbot_bot.journal.alerts import AlertQueued, AlertTried, DayOver, Outcome
 from tbot_bot.journal.chain import Kind, Row
 from tbot_bot.journal.store import Entry, Journal
@@ -282,8 +282,11 @@ class Messenger:
 
     async def _drain(self, stop: asyncio.Event) -> None:
         deadline = monotonic_seconds() + DRAIN_SECONDS
-        while self.outbox.waiting() and not stop.is_set() and monotonic_seconds() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        while not stop.is_set() and (left := deadline - monotonic_seconds()) > 0:
+            due = self.outbox.next_due()
+            if due is None or due > later(wall_now(), seconds(left)):
+                return  # nothing that could still be tried
+            await asyncio.sleep(_POLL_SECONDS / 10)
 
     def _try_to_look(self, *, at_once: bool) -> None:
         try:
