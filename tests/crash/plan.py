@@ -36,7 +36,7 @@ _BROKERS: Final = (("alpaca",), ("ibkr",), ("alpaca", "ibkr"))
 _KILLS_MAX: Final = 3
 """A supervisor starts a runner again three times at most."""
 MINUTES: Final = 390
-BREAKOUT_MINUTE: Final = 2
+BREAKOUT_MINUTE: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def plan_of(seed: int, *, kills: int = _KILLS_MAX) -> Plan:
 
 def _kill(dice: random.Random, point: str) -> Kill:
     if point == AT_RANDOM:
-        return Kill(point=point, seconds=round(dice.uniform(0.1, 4.0), 3))
+        return Kill(point=point, seconds=round(dice.uniform(0.5, 7.0), 3))
     return Kill(point=point, crossing=dice.choice((1, 1, 1, 1, 2)))
 
 
@@ -118,12 +118,12 @@ _FAULTS: Final[Mapping[str, Rule]] = {
     "TWS repeated news": {"kind": "duplicated", "vendor": "ibkr", "place": "orders", "chance": 0.5},
     "TWS reordered news": {"kind": "reordered", "vendor": "ibkr", "place": "orders", "chance": 0.5},
     "TWS dropped": {"kind": "dropped", "vendor": "ibkr", "place": "orders"},
-    "TWS line down": {"kind": "dropped", "vendor": "ibkr", "place": "line", "since": "09:33:05", "until": "09:34:05"},
+    "TWS line down": {"kind": "dropped", "vendor": "ibkr", "place": "line", "since": "09:37:05", "until": "09:38:05"},
     "TWS restart": {
         "kind": "restart", "vendor": "ibkr", "place": "gateway", "seconds": 0.5,
-        "since": "09:33:20", "until": "09:34:20",
+        "since": "09:37:20", "until": "09:38:20",
     },
-    "maintenance": {"kind": "maintenance", "vendor": "alpaca", "since": "09:33:05", "until": "09:34:05"},
+    "maintenance": {"kind": "maintenance", "vendor": "alpaca", "since": "09:37:05", "until": "09:38:05"},
     "partial fills": {"kind": "partial", "fraction": 0.02},
 }  # fmt: skip
 _ENDLESS: Final = frozenset({"partial", "duplicated", "reordered"})
@@ -148,7 +148,7 @@ def bars_of(shape: str, price: float) -> Sequence[Prices]:
     step = {"hold": 0.0, "fall": -0.012, "rise": 0.006}[shape]
     while len(bars) < MINUTES:
         last = level
-        level = max(level * (1 + step), price * 0.9) if len(bars) < 9 else level
+        level = max(level * (1 + step), price * 0.9) if len(bars) < BREAKOUT_MINUTE + 7 else level
         bars.append((last, max(last, level) * 1.001, min(last, level) * 0.999, level))
     return bars
 

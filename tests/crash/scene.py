@@ -40,7 +40,7 @@ _QUICK: Final = {
     "UNIVERSE": "AAA,BBB",
     "SHORT_TYPE_OPEN": "disabled",
     "OPEN_ANALYSIS_TIME": "2m",
-    "OPEN_BREAKOUT_TIME": "3m",
+    "OPEN_BREAKOUT_TIME": "6m",
     "OPEN_MONITORING_TIME": "3m",
     "API_TIMEOUT": "3s",
 }
