@@ -57,7 +57,18 @@ async def screen_live(
         DataError: no such session, or no list of symbols can be had.
     """
     settings = load_settings(home, dict(overrides), defaults_if_absent=True)
-    with open_cache(home) as cache:
+    return await screen_settings(settings, session, symbol=symbol, progress=progress)
+
+
+async def screen_settings(
+    settings: Settings,
+    session: StrategyName | None,
+    *,
+    symbol: str = "",
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> LiveScreens:
+    """Do the same by settings that have been read: a session keeps those that it was begun with; raises the same."""
+    with open_cache(settings.home) as cache:
         async with live_sources(settings) as sources:
             at = await sources.now()
             rules = _rules(settings, session, symbol, market_day(at))
@@ -178,4 +189,4 @@ def _cached(known: KnownFacts, now: Instant) -> CachedFacts | None:
     return CachedFacts(facts=facts, source=known.facts_source, age=age, usable=known.usable(now))
 
 
-__all__ = ["LiveScreens", "live_rules", "market_day", "screen_live"]
+__all__ = ["LiveScreens", "live_rules", "market_day", "screen_live", "screen_settings"]

@@ -110,7 +110,7 @@ class LiveSources:
         windows = spec.windows
         sources = MarketSources(
             feed=self._feed,
-            screener=VendorScreener(self._room.request, spec.strategy, self._note),
+            screener=VendorScreener(self._room.settings, spec.strategy, self._note),
             vix=(self._vix,),
             puts={name: one.market for name, one in self.brokers.items() if isinstance(one, IbkrBroker)},
         )
@@ -142,9 +142,9 @@ class VendorScreener:
 
     source = "live"
 
-    def __init__(self, request: RunnerArguments, strategy: StrategyName, note: Callable[[str], None]) -> None:
-        """Screen for the session of `strategy`."""
-        self._request, self._strategy, self._note = request, strategy, note
+    def __init__(self, settings: Settings, strategy: StrategyName, note: Callable[[str], None]) -> None:
+        """Screen for the session of `strategy`, by the settings that it was begun with."""
+        self._settings, self._strategy, self._note = settings, strategy, note
 
     async def screen(self) -> tuple[Verdict, ...]:
         """Return the verdict on every symbol.
@@ -152,9 +152,9 @@ class VendorScreener:
         Raises:
             TbotError: no vendor could be asked.
         """
-        from tbot_bot.runtime.screen_live import screen_live  # noqa: PLC0415 - a client library that few need
+        from tbot_bot.runtime.screen_live import screen_settings  # noqa: PLC0415 - a client library that few need
 
-        found = await screen_live(self._request.home, self._strategy, overrides=self._request.overrides)
+        found = await screen_settings(self._settings, self._strategy)
         for text in found.notes:
             self._note(text)
         (screened,) = found.screens

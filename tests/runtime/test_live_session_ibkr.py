@@ -25,7 +25,7 @@ def floor(tmp_path):
 
 
 def test_a_whole_session_through_interactive_brokers_alone_leaves_the_books_that_the_venue_has(floor):
-    one = floor(speed=60, begin="09:22", env=NO_ALPACA_KEYS, **ALONE)
+    one = floor(speed=40, begin="09:23", env=NO_ALPACA_KEYS, **ALONE)
     one.start()
     one.until(protected, "ibkr")
     assert one.end() == 0
