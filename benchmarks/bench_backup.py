@@ -91,8 +91,12 @@ def make_a_year(home: Path, model: OutputPaths, days: int) -> OutputPaths:
 def measured(home: Path, *words: str) -> str:
     """Run a command; return what it took, in seconds and in the peak of its memory."""
     program = (
-        "import resource, sys; from tbot_bot.runtime.cli import main; status = main(sys.argv[1:]);"
-        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(status)"
+        "import re, resource, sys; from pathlib import Path; from tbot_bot.runtime.cli import main\n"
+        "status = main(sys.argv[1:]); own = Path('/proc/self/status')\n"
+        # getrusage would count the parent's memory of the moment of the fork
+        "found = re.search(r'VmHWM:\\s*(\\d+)', own.read_text()) if own.exists() else None\n"
+        "peak = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print('peak', peak, file=sys.stderr); sys.exit(status)"
     )
     begun = time.perf_counter()
     done = subprocess.run(
