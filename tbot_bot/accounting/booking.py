@@ -83,6 +83,8 @@ class Booker:
         self._transfers: dict[str, AuthorizedTransfer] = {}
         self._moved: dict[tuple[str, str], list[LedgerEntry]] = {}
         self._by_guid: dict[str, LedgerEntry] = {}
+        self._amounts: dict[str, int] = {}
+        """What the new entries add to each account."""
         self._row: Row | None = None
 
     def feed(self, rows: Iterable[Row]) -> None:
@@ -144,14 +146,22 @@ class Booker:
 
     def moves(self, broker: str, instrument: str) -> list[LedgerEntry]:
         """Return the entries that moved `instrument` at `broker`, those to be written too, oldest first."""
-        return [*self.shelf.moves(broker, instrument), *self._moved.get((broker, instrument), ())]
+        new = self._moved.get((broker, instrument), [])
+        if new and new[0].template is Template.RESET:
+            return new  # nothing before it counts any more
+        return [*self.shelf.moves(broker, instrument), *new]
 
     def put(self, entry: LedgerEntry) -> None:
         """Add an entry that is to be written."""
         self.entries.append(entry)
         self._by_guid[entry.guid] = entry
+        for line in entry.lines:
+            self._amounts[line.account] = self._amounts.get(line.account, 0) + line.amount
         for instrument in {line.instrument for line in entry.lines if line.instrument}:
-            self._moved.setdefault((entry.broker, instrument), []).append(entry)
+            if entry.template is Template.RESET:
+                self._moved[entry.broker, instrument] = [entry]
+            else:
+                self._moved.setdefault((entry.broker, instrument), []).append(entry)
 
     def refuse(self, why: str) -> None:
         """Note that the present row is not booked."""
@@ -286,8 +296,7 @@ class Booker:
 
     def _cash(self, broker: str) -> int:
         guid = account(self.mode, Role.CASH, broker).guid
-        new = sum(line.amount for entry in self.entries for line in entry.lines if line.account == guid)
-        return self.shelf.amount_on(guid) + new
+        return self.shelf.amount_on(guid) + self._amounts.get(guid, 0)
 
     def _allocated(self, context: SessionContext, shares: SharesFixed) -> None:
         amount = to_units(shares.budget)

@@ -122,6 +122,9 @@ def _standing(moves: Sequence[LedgerEntry]) -> list[tuple[str, LedgerEntry]]:
 def _lots_after(entries: Sequence[LedgerEntry], broker: str, instrument: str) -> list[Lot]:
     lots: dict[str, Lot] = {}
     for entry in entries:
+        if entry.template is Template.RESET:
+            lots.clear()  # it has taken all of them
+            continue
         for number, line in enumerate(entry.lines, start=1):
             if line.instrument != instrument:
                 continue

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from tbot_bot.accounting.entries import Template
-from tbot_bot.core.identity import Leg, Mode, StrategyName
+from tbot_bot.core.identity import Leg, Mode, SessionId, StrategyName
 from tbot_bot.core.instruments import equity
 from tbot_bot.core.orders import Side
 from tbot_bot.journal.closed import DeadManReport
@@ -158,6 +158,24 @@ def test_a_rehearsal_begins_with_a_reset_that_takes_cash_and_positions_away(days
     left = days.balances()
     assert left["Assets:One:Cash"] == D(50_000)
     assert left["Equity:Reset-Marker"] == D(49_999)
+
+
+def test_after_a_reset_an_execution_is_undone_as_if_nothing_had_been_before(days):
+    before = days.order("one", AAA, Side.BUY, 100)
+    old = days.fill(before, 10)
+    days.begin("one", run=2)
+    order = days.order("one", AAA, Side.BUY, 50)
+    wrong = days.fill(order, 20)
+    days.trade("one", AAA, Side.SELL, 50, 21, leg=Leg.EXIT)
+    days.bust(wrong, order.client_order_id)
+    days.book()
+    assert days.verdict().sound
+    assert days.lots() == [("one", "AAA", D(-50), D(-1050))]
+    days.session = SessionId(day=DAY, strategy=StrategyName.OPEN)
+    days.bust(old, before.client_order_id)  # of an account that is no more
+    done = days.book()
+    assert done.entries == 0
+    assert "reset after it" in done.not_booked[0].why
 
 
 def test_a_real_account_opens_once_with_what_it_held(tmp_path):
