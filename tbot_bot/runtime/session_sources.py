@@ -112,6 +112,7 @@ class LiveSources:
             feed=self._feed,
             screener=VendorScreener(self._room.settings, spec.strategy, self._note),
             vix=(self._vix,),
+            imbalances=next((one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)), None),
             puts={name: one.market for name, one in self.brokers.items() if isinstance(one, IbkrBroker)},
         )
         book = MinuteBook(bell=windows.bell, close=windows.market_close, span=windows.bar_span)
