@@ -17,7 +17,7 @@ from tbot_bot.backtest.array_symbols import ArraySymbols
 from tbot_bot.backtest.bar_arrays import BarArrays, NotForArrays
 from tbot_bot.backtest.campaign import Accounts, DueSession, Found, Setting, run_days
 from tbot_bot.backtest.event_engine import drive_densely
-from tbot_bot.backtest.kernels import KERNELS, Integers, Rows
+from tbot_bot.backtest.kernels import KERNELS, Floats, Integers, Rows
 from tbot_bot.backtest.quick_screen import QuickScreen
 from tbot_bot.backtest.session_driver import SessionDriver
 from tbot_bot.backtest.sparse_steps import SparseMarket, SparseSteps
@@ -31,6 +31,21 @@ from tbot_bot.strategy.strategy_meta import Params
 
 _GRID: Final = 30 * MINUTE
 """Bars that divide it lie on the grid that the opening bell begins."""
+
+
+class Scan:
+    """One strategy's rule over all symbols and days, with everything prepared; call it as often as wanted."""
+
+    def __init__(self, engine: "ArrayEngine", strategy: StrategyName, windows: Integers, numbers: Floats) -> None:
+        """`windows` by day (bell, analysis start and end, entry end; 0: no session), `numbers` as the kernel's."""
+        self.windows: Final = windows
+        self.numbers: Final = numbers
+        self._arrays, self._rows, self._scan = engine.arrays, engine.rows, KERNELS[strategy].scan
+
+    def __call__(self) -> Integers:
+        """Return the row of each symbol's first signal, -1 where there is none."""
+        arrays = self._arrays
+        return self._scan(self.windows, arrays.span, self.numbers, self._rows, arrays.bell, arrays.stop)
 
 
 class ArrayEngine:
@@ -72,6 +87,11 @@ class ArrayEngine:
 
     def signals(self, setting: Setting, strategy: StrategyName, days: list[ArrayDay]) -> Integers:
         """Return the row of each symbol's first signal (symbols x all days), -1 where there is none."""
+        scan = self.scan_of(setting, strategy, days)
+        return np.full(self.arrays.bell.shape, -1, np.int64) if scan is None else scan()
+
+    def scan_of(self, setting: Setting, strategy: StrategyName, days: list[ArrayDay]) -> "Scan | None":
+        """Return the scan of `days` for the first signals of `strategy`; None where it has no session on any."""
         windows = np.zeros((len(self.arrays.days), 4), np.int64)
         numbers: tuple[float, ...] = ()
         kernels = KERNELS[strategy]
@@ -81,10 +101,7 @@ class ArrayEngine:
                     own = planned.windows
                     windows[day.column] = (own.bell, own.start, own.analysis_end, own.entry_end)
                     numbers = numbers or kernels.numbers(self._params_of(setting, planned, day))
-        if not numbers:
-            return np.full(self.arrays.bell.shape, -1, np.int64)
-        bell, stop = self.arrays.bell, self.arrays.stop
-        return kernels.scan(windows, self.arrays.span, np.array(numbers), self.rows, bell, stop)
+        return Scan(self, strategy, windows, np.array(numbers)) if numbers else None
 
     def _params_of(self, setting: Setting, planned: PlannedSession, day: ArrayDay) -> Params:
         session = SessionId(day=day.day.day, strategy=planned.strategy)
@@ -124,4 +141,4 @@ class ArrayEngine:
         return int((self.arrays.stop[:, day.column] - self.arrays.bell[:, day.column]).sum())
 
 
-__all__ = ["ArrayEngine"]
+__all__ = ["ArrayEngine", "Scan"]

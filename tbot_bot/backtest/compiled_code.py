@@ -30,7 +30,7 @@ def keep_compiled(cache: Path) -> None:
         digest.update(resources.files(package).joinpath(name).read_bytes())
     folder = cache / f"kernels-{digest.hexdigest()[:24]}"
     folder.mkdir(parents=True, exist_ok=True)
-    numba.config.CACHE_DIR = str(folder)
+    setattr(numba.config, "CACHE_DIR", str(folder))  # noqa: B010 - numba does not declare it
 
 
 __all__ = ["keep_compiled"]

@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Rows = tuple[Integers, Floats, Floats, Floats, Floats, Floats]
 """start, open, high, low, close, volume."""
-_KEPT: Final = bool(nb.config.CACHE_DIR)
+_KEPT: Final = bool(getattr(nb.config, "CACHE_DIR", ""))
 """Whether machine code is kept between processes; see `compiled_code`."""
 F = TypeVar("F", bound=Callable[..., object])
 

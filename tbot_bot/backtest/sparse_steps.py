@@ -64,19 +64,11 @@ class SparseSteps:
         self._count = -(-(day.day.close_at - day.day.open_at) // day.span)
         windows = spec.windows
         self._share_at = self._until(windows.analysis_end)
-        self._boundaries = sorted(
-            {
-                number
-                for at in (
-                    windows.start,
-                    windows.analysis_end,
-                    windows.entry_end,
-                    windows.entry_end + windows.bar_span,
-                    windows.hard_exit_at,
-                )
-                for number in (self._until(at), self._until(at) + 1)
-            }
-        )
+        begins = (windows.start, windows.analysis_end, windows.entry_end, windows.entry_end + windows.bar_span)
+        chosen = {number for at in begins for number in (self._until(at), self._until(at) + 1)}
+        last = self._until(windows.hard_exit_at)
+        # the hard exit is decided before that step's bars are taken: by the prices of the step before it
+        self._boundaries = sorted({*chosen, last - 1, last, last + 1})
 
     def __iter__(self) -> Iterator[Step]:
         """Yield one step after another; the next one is chosen when the one before has been dealt with."""

@@ -134,12 +134,8 @@ def both(engine, overrides):
     assert len(fast.trades) == len(slow.trades)
     assert fast.unfilled == slow.unfilled
     assert fast.skipped == slow.skipped
-    for ours, theirs in zip(fast.days, slow.days, strict=True):
-        assert (ours.equity_before, ours.equity_after, ours.bars) == (
-            theirs.equity_before,
-            theirs.equity_after,
-            theirs.bars,
-        )
+    facts = [[(day.equity_before, day.equity_after, day.bars) for day in found.days] for found in (fast, slow)]
+    assert facts[0] == facts[1]
     return fast.trades
 
 
