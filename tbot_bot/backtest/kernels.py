@@ -224,12 +224,12 @@ def trail_rows(
     return stop, moved
 
 
-@_parallel
+@_compiled
 def tallies(rows: Rows, bell: Integers, until: Integers) -> tuple[Floats, Floats]:
     """Return typical price x volume and volume, summed over rows `bell` to `until` of each symbol."""
     _, _, high, low, close, volume = rows
     weighted, shares = np.zeros(len(bell)), np.zeros(len(bell))
-    for symbol in nb.prange(len(bell)):
+    for symbol in range(len(bell)):
         money = traded = 0.0
         for row in range(bell[symbol], until[symbol]):
             money, traded = _tally_push(money, traded, high[row], low[row], close[row], volume[row])
@@ -237,11 +237,11 @@ def tallies(rows: Rows, bell: Integers, until: Integers) -> tuple[Floats, Floats
     return weighted, shares
 
 
-@_parallel
+@_compiled
 def rows_until(start: Integers, begin: Integers, stop: Integers, at: int) -> Integers:
     """Return for each symbol the first of its rows that starts at or after `at`."""
     found = np.empty(len(begin), np.int64)
-    for symbol in nb.prange(len(begin)):
+    for symbol in range(len(begin)):
         found[symbol] = _row_at(start, begin[symbol], stop[symbol], at)
     return found
 
