@@ -53,6 +53,7 @@ SUPPRESSED = {
     "tbot_bot/reporting/atomic.py": "removing a draft, cutting a torn line; the first error is raised",
     "tbot_bot/reporting/log_rotation.py": "removing a draft; the first error is raised",
     "tbot_bot/reporting/process_log.py": "the rotation of all logs was faster",
+    "tbot_bot/runtime/alert_keeper.py": "the sender has ended already: the next look starts another",
     "tbot_bot/runtime/build_check.py": "the check that follows says what is missing",
     "tbot_bot/runtime/dead_man_run.py": "the process to be killed has ended",
     "tbot_bot/runtime/guard.py": "a pause that is over; a process that has ended; a name of no session of ours",

@@ -236,13 +236,13 @@ def supervise(request: RehearsalRequest, look: Callable[[], None]) -> int:
         )
         try:
             while True:
-                with suppress(subprocess.TimeoutExpired):
+                with suppress(subprocess.TimeoutExpired):  # it still runs: look, then wait on
                     return process.wait(_POLL_SECONDS)
                 look()
         finally:
             if process.poll() is None:  # we were interrupted: it closes what is open first
                 process.send_signal(signal.SIGTERM)
-                with suppress(subprocess.TimeoutExpired):
+                with suppress(subprocess.TimeoutExpired):  # then it is ended below
                     process.wait(_STOP_SECONDS)
             _end(process)
 
