@@ -61,8 +61,17 @@ _tally_push = _compiled(tally_push)
 
 
 @_compiled
-def _row_at(start: Integers, begin: int, stop: int, at: int) -> int:
-    """Return the first row from `begin` on that starts at or after `at`."""
+def _row_at(start: Integers, begin: int, stop: int, at: int, span: int) -> int:
+    """Return the first row from `begin` on that starts at or after `at`; rows are at least `span` apart.
+
+    Without holes it is where the clock says, so that only rows are touched which the caller reads anyway.
+    """
+    if begin >= stop or start[begin] >= at:
+        return begin
+    last = begin - (start[begin] - at) // span
+    stop = min(stop, last)
+    if start[stop - 1] < at:
+        return stop
     while begin < stop:
         middle = (begin + stop) // 2
         if start[middle] < at:
@@ -127,8 +136,8 @@ def _scan_open(windows: Integers, span: int, numbers: Floats, rows: Rows, bell: 
                 windows[day, 0], windows[day, 1], windows[day, 2], windows[day, 3], span, numbers[0], numbers[1]
             )
             first, last = bell[symbol, day], stop[symbol, day]
-            begin = _row_at(start, first, last, windows[day, 1])  # bars before the analysis change nothing
-            end = _row_at(start, begin, last, windows[day, 3] - span + 1)  # nor do those after the entry window
+            begin = _row_at(start, first, last, windows[day, 1], span)  # bars before the analysis change nothing
+            end = _row_at(start, begin, last, windows[day, 3] - span + 1, span)  # nor do those after the entry window
             _, action, row = _advance_open(params, _open_start(params), rows, begin, end)
             if action != 0:
                 found[symbol, day] = row
@@ -145,7 +154,7 @@ def _scan_mid(windows: Integers, span: int, numbers: Floats, rows: Rows, bell: I
         if windows[day, 3] > 0:
             params = MidParams(windows[day, 0], windows[day, 1], windows[day, 2], windows[day, 3], span, numbers[0])
             first, last = bell[symbol, day], stop[symbol, day]
-            end = _row_at(start, first, last, windows[day, 3] - span + 1)  # no signal after the entry window
+            end = _row_at(start, first, last, windows[day, 3] - span + 1, span)  # no signal after the entry window
             _, action, row = _advance_mid(params, _mid_start(params), rows, first, end)
             if action != 0:
                 found[symbol, day] = row
@@ -164,7 +173,7 @@ def _scan_close(windows: Integers, span: int, numbers: Floats, rows: Rows, bell:
                 windows[day, 0], windows[day, 1], windows[day, 2], windows[day, 3], span, numbers[0], numbers[1]
             )
             first, last = bell[symbol, day], stop[symbol, day]
-            end = _row_at(start, first, last, windows[day, 3] - span + 1)  # no signal after the entry window
+            end = _row_at(start, first, last, windows[day, 3] - span + 1, span)  # no signal after the entry window
             _, action, row = _advance_close(params, _close_start(params), rows, first, end)
             if action != 0:
                 found[symbol, day] = row
@@ -243,11 +252,11 @@ def tallies(rows: Rows, bell: Integers, until: Integers) -> tuple[Floats, Floats
 
 
 @_compiled
-def rows_until(start: Integers, begin: Integers, stop: Integers, at: int) -> Integers:
+def rows_until(start: Integers, begin: Integers, stop: Integers, at: int, span: int) -> Integers:
     """Return for each symbol the first of its rows that starts at or after `at`."""
     found = np.empty(len(begin), np.int64)
     for symbol in range(len(begin)):
-        found[symbol] = _row_at(start, begin[symbol], stop[symbol], at)
+        found[symbol] = _row_at(start, begin[symbol], stop[symbol], at, span)
     return found
 
 

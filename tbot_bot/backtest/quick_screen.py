@@ -71,7 +71,7 @@ class QuickScreen:
     def _until(self, day: ArrayDay, at: int) -> Integers:
         arrays = self._arrays
         bell, stop = arrays.bell[:, day.column], arrays.stop[:, day.column]
-        return rows_until(arrays.start, bell, stop, at - arrays.span + 1)
+        return rows_until(arrays.start, bell, stop, at - arrays.span + 1, arrays.span)
 
     def _tally_of(self, day: ArrayDay, until: Integers) -> Callable[[str, Instant], Tally]:
         bell = np.ascontiguousarray(self._arrays.bell[:, day.column])
@@ -93,7 +93,8 @@ class QuickScreen:
         """Return which symbols pass the limits on price and gap, or nearly, and may be among the best."""
         arrays, rules = self._arrays, screener.rules
         bell = arrays.bell[:, day.column]
-        known = rows_until(arrays.start, arrays.first[:, day.column], arrays.stop[:, day.column], at - arrays.span + 1)
+        first, stop = arrays.first[:, day.column], arrays.stop[:, day.column]
+        known = rows_until(arrays.start, first, stop, at - arrays.span + 1, arrays.span)
         today = known > arrays.first[:, day.column]
         last = np.where(today, arrays.close[np.maximum(known - 1, 0)], np.nan)
         previous, average = day.past()
