@@ -25,6 +25,7 @@ FIRST = {
     r"tbot config (decrypt|rotate)": "test -e .env_bot.enc || tbot config encrypt --new-key",
     r"tbot backup create": "test -e .env_bot.enc || tbot config encrypt --new-key",
     r"tbot backup (list|verify|drill)": "test -e .env_bot.enc || tbot config encrypt --new-key && tbot backup create",
+    r"tbot backtest report": "tbot backtest run --start 2018-03-02 --end 2018-03-02 --data bars --engine event",
     r"tbot resume": "mkdir -p control && echo '{}' > control/killed.json",
     r"tbot defense leave": "tbot defense enter --why preparation",
 }

@@ -3,6 +3,8 @@
 `DataSet` holds the data once for any number of parameter sets: a sweep makes one and asks it again and again.
 """
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -165,4 +167,12 @@ def run_backtest(request: BacktestRequest) -> BacktestResult:
     return DataSet(request.data, vix=request.vix, cache=request.cache).run(request)
 
 
+def _as_script() -> None:
+    """Become `tbot backtest run`: the build document's way of asking for a backtest, with the same words."""
+    os.execv(sys.executable, (sys.executable, "-m", "tbot_bot.runtime.cli", "backtest", "run", *sys.argv[1:]))  # noqa: S606
+
+
 __all__ = ["DataSet", "run_backtest"]
+
+if __name__ == "__main__":
+    _as_script()

@@ -130,8 +130,8 @@ def summary_of(stories: Stories, day: date) -> DaySummary:
         by_symbol=symbols,
         best_symbol=ranked[0].name if ranked else "",
         worst_symbol=worst[0].name if worst else "",
-        signal_to_order=_speed([trade.signal_to_order_ns for trade in closed]),
-        order_to_fill=_speed([trade.order_to_fill_ns for trade in closed]),
+        signal_to_order=speed_of([trade.signal_to_order_ns for trade in closed]),
+        order_to_fill=speed_of([trade.order_to_fill_ns for trade in closed]),
         strategies=_strategies(told, stories.skipped(day)),
         errors=tuple(error for story in told for error in story.errors),
         anomalies=tuple(text for story in told for text in story.anomalies),
@@ -215,7 +215,8 @@ def _floats(told: Iterable[SessionStory]) -> tuple[BrokerFloat, ...]:
     return tuple(BrokerFloat(broker=broker, first=first[broker], last=last[broker]) for broker in sorted(first))
 
 
-def _speed(spans: Sequence[int]) -> Speed:
+def speed_of(spans: Sequence[int]) -> Speed:
+    """Return mean and longest of `spans`, given in nanoseconds."""
     if not spans:
         return Speed(mean_ms=None, max_ms=None)
     return Speed(mean_ms=round(sum(spans) / len(spans) / MILLISECOND, 3), max_ms=round(max(spans) / MILLISECOND, 3))
@@ -223,5 +224,5 @@ def _speed(spans: Sequence[int]) -> Speed:
 
 __all__ = [
     "DEFENSE_TAG", "BrokerFloat", "Counts", "DaySummary", "Share", "Speed", "StrategyDay", "counts_of", "json_of",
-    "share_of", "shares_by", "summary_of", "why_not",
+    "share_of", "shares_by", "speed_of", "summary_of", "why_not",
 ]  # fmt: skip

@@ -181,4 +181,51 @@ def records_for(home: Path, mode: Mode, *, test_mode: bool, force_paper_export: 
     return OutputPaths(home=home, mode=mode, permission=permission)
 
 
-__all__ = ["LiveRecords", "LiveRecordsRefused", "OutputPaths", "records_for"]
+__all__ = ["BacktestPaths", "LiveRecords", "LiveRecordsRefused", "OutputPaths", "backtests_folder", "records_for"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestPaths:
+    """The files of one backtest, all in one folder. Naming a path creates nothing."""
+
+    folder: Path
+
+    @property
+    def trade_history_csv(self) -> Path:
+        """All trades as comma-separated values, in the columns of every mode."""
+        return self.folder / f"trade_history_{Mode.BACKTEST}.csv"
+
+    @property
+    def trade_history_json(self) -> Path:
+        """The same trades as a JSON array."""
+        return self.folder / f"trade_history_{Mode.BACKTEST}.json"
+
+    @property
+    def daily_summary(self) -> Path:
+        """The figures of each day."""
+        return self.folder / f"daily_summary_{Mode.BACKTEST}.json"
+
+    @property
+    def equity_curve(self) -> Path:
+        """What the accounts were worth at each day's end."""
+        return self.folder / "equity_curve.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """The figures over all days."""
+        return self.folder / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.folder / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        """What was run, on what, by which code."""
+        return self.folder / "manifest.json"
+
+
+def backtests_folder(home: Path) -> Path:
+    """Return the folder of backtests, each in a folder of its own."""
+    return home / "output" / "backtests"
+
+

@@ -15,6 +15,7 @@ from tbot_bot.config.error_handler import TbotError
 from tbot_bot.core.calendar import NotATradingDay
 from tbot_bot.runtime import (
     cli_alerts,
+    cli_backtest,
     cli_backup,
     cli_config,
     cli_control,
@@ -146,6 +147,17 @@ _LEDGER: Final[tuple[tuple[str, Command, str], ...]] = (
 )
 _FUNDAMENTALS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("refresh", cli_fundamentals.refresh, example("tbot fundamentals refresh")),
+_BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
+    (
+        "run",
+        cli_backtest.run,
+        example(
+            "tbot backtest run --strategy open --start 2018-03-01 --end 2018-03-31 --data bars",
+            "tbot backtest run --start 2018-03-02 --end 2018-03-02 --data bars.parquet --vix vix.csv --engine event",
+        ),
+    ),
+    ("report", cli_backtest.report, example("tbot backtest report", "tbot backtest report --list --json")),
+)
     ("show", cli_fundamentals.show, example("tbot fundamentals show", "tbot fundamentals show --json")),
 )
 _BACKUP: Final[tuple[tuple[str, Command, str], ...]] = (
@@ -209,6 +221,10 @@ app.add_typer(_group("Look at the floats and even them out.", example("tbot floa
 app.add_typer(_group("Look at the books and keep them.", example("tbot ledger show"), _LEDGER), name="ledger")
 app.add_typer(
     _group("Fetch and show market caps and volumes.", example("tbot fundamentals show"), _FUNDAMENTALS),
+app.add_typer(
+    _group("Trade recorded days again.", example("tbot backtest report"), _BACKTEST),
+    name="backtest",
+)
     name="fundamentals",
 )
 app.add_typer(

@@ -1,0 +1,252 @@
+"""What was run, on what, by which code: enough to run it again and to name what has changed since.
+
+No clock and no machine's name is in it, so that the same run leaves the same bytes.
+"""
+
+import hashlib
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Final
+
+import tbot_bot
+from tbot_bot.backtest.bar_arrays import bar_files_of
+from tbot_bot.backtest.model import BacktestRequest, BacktestResult, EngineChoice, Overrides
+from tbot_bot.config.env_bot import BotSettings
+from tbot_bot.config.envfile import parse
+from tbot_bot.config.error_handler import MASK, DataError
+from tbot_bot.config.model import variables
+from tbot_bot.config.named_files import BLOCK_LIST
+from tbot_bot.core.identity import StrategyName
+from tbot_bot.marketdata.feed import FUNDAMENTALS_FILE
+from tbot_bot.reporting.shapes import from_plain
+
+LAYOUT: Final = 1
+"""Of the manifest; raised when a field comes or changes its meaning."""
+_ROOMS: Final = (
+    "core", "config", "strategy", "enhancements", "trading", "broker", "marketdata", "screeners", "assembly",
+    "reporting", "backtest",
+)  # fmt: skip
+"""Everything that can change a backtest's files."""
+_LIBRARIES: Final = ("numpy", "pyarrow", "numba")
+_NOT_SET_AGAIN: Final = frozenset({"VERSION_TAG", "BUILD_MODE"})
+"""Say which build it is, which the manifest's `code` does exactly."""
+_FILES_IN_SETTINGS: Final = ("UNIVERSE", "INVERSE_ETF_MAP")
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """A file, a folder of code or a library, and what it was."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """A library that computes."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One backtest as it was asked for, what it read, and what it left."""
+
+    layout: int
+    data: str
+    """Path as it was given, made absolute."""
+    vix: str
+    """The same; empty without."""
+    first: date
+    last: date
+    strategies: tuple[StrategyName, ...]
+    """Empty: the daily sequence of the settings."""
+    engine: EngineChoice
+    """Which was asked for."""
+    engine_ran: EngineChoice
+    fallback: str
+    settings: tuple[str, ...]
+    """Every trading setting in force as `NAME=value`."""
+    seed: int
+    """Of the confidence intervals; nothing else is drawn."""
+    data_fingerprint: str
+    inputs: tuple[Digest, ...]
+    """Data files by their names, and the lists that settings name."""
+    version: str
+    code: tuple[Digest, ...]
+    """The rooms of the program that can change a result."""
+    python: str
+    libraries: tuple[Library, ...]
+    files: tuple[Digest, ...]
+    """What the run left beside this file."""
+
+
+def manifest_of(
+    request: BacktestRequest,
+    result: BacktestResult,
+    seed: int,
+    files: Mapping[str, bytes],
+    *,
+    inputs: tuple[Digest, ...],
+) -> Manifest:
+    """Return the manifest of a run that left `files` (name and bytes)."""
+    return Manifest(
+        layout=LAYOUT,
+        data=str(request.data.absolute()),
+        vix=str(request.vix.absolute()) if request.vix else "",
+        first=request.first,
+        last=request.last,
+        strategies=request.strategies,
+        engine=request.engine,
+        engine_ran=result.engine,
+        fallback=result.fallback,
+        settings=trading_settings(result.settings),
+        seed=seed,
+        data_fingerprint=result.data_fingerprint,
+        inputs=inputs,
+        version=tbot_bot.__version__,
+        code=tuple(code_digests()),
+        python=platform.python_version(),
+        libraries=tuple(_libraries()),
+        files=tuple(Digest(name=name, sha256=hashlib.sha256(content).hexdigest()) for name, content in files.items()),
+    )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest at `path`.
+
+    Raises:
+        DataError: there is none, or it is not one of ours.
+    """
+    import json  # noqa: PLC0415 - only where one is read back
+
+    mend = "`tbot backtest report --list` shows which runs there are."
+    try:
+        return from_plain(Manifest, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise DataError("no backtest has left its manifest here", where=str(path), mend=mend) from None
+    except ValueError as error:
+        raise DataError(f"not a manifest of this version: {error}", where=str(path), mend=mend) from error
+
+
+def request_of(manifest: Manifest, home: Path, cache: Path | None) -> BacktestRequest:
+    """Return the request that runs `manifest` again: with its settings, whatever the files say today."""
+    return BacktestRequest(
+        home=home,
+        data=Path(manifest.data),
+        first=manifest.first,
+        last=manifest.last,
+        vix=Path(manifest.vix) if manifest.vix else None,
+        strategies=manifest.strategies,
+        overrides=overrides_of(manifest.settings),
+        engine=manifest.engine,
+        cache=cache,
+    )
+
+
+def overrides_of(lines: Sequence[str]) -> Overrides:
+    """Return settings lines as overrides; those that say which build it was are left out."""
+    entries = parse("\n".join(lines).encode(), "manifest").entries
+    return tuple(
+        (entry.name, entry.value) for entry in entries if entry.name not in _NOT_SET_AGAIN and entry.value != MASK
+    )
+
+
+def trading_settings(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return those of `lines` that a backtest can read: none of accounts, addresses or passwords."""
+    names = {variable.name for variable in variables(BotSettings)}
+    return tuple(line for line in lines if line.partition("=")[0] in names)
+
+
+def inputs_of(request: BacktestRequest, settings: Sequence[str]) -> tuple[Digest, ...]:
+    """Return a digest of every file that a run reads, by name.
+
+    Raises:
+        DataError: a data file is gone.
+    """
+    named = dict(line.partition("=")[::2] for line in settings)
+    paths = list(bar_files_of(request.data)[0])
+    folder = request.data if request.data.is_dir() else request.data.parent
+    others = [folder / FUNDAMENTALS_FILE, request.home / BLOCK_LIST]
+    others += [request.home / named[name] for name in _FILES_IN_SETTINGS if named.get(name)]
+    if request.vix is not None:
+        paths.append(request.vix)
+    paths += [path for path in others if path.is_file()]
+    return tuple(Digest(name=path.name, sha256=_digest(path)) for path in paths)
+
+
+def code_digests() -> Iterator[Digest]:
+    """Yield a digest over the sources of each room."""
+    for room in _ROOMS:
+        digest = hashlib.sha256()
+        folder = resources.files(f"tbot_bot.{room}")
+        for source in sorted(folder.iterdir(), key=lambda item: item.name):
+            if source.name.endswith(".py"):
+                digest.update(f"{source.name}\n".encode())
+                digest.update(source.read_bytes())
+        yield Digest(name=f"tbot_bot/{room}", sha256=digest.hexdigest())
+
+
+def changes(before: Manifest, now: Manifest) -> list[str]:
+    """Return in words what of data, code and libraries differs between two manifests of one request."""
+    found = list(_changed("data file", before.inputs, now.inputs))
+    found += _changed("code", before.code, now.code)
+    if before.version != now.version:
+        found.append(f"version {before.version} is now {now.version}")
+    if before.python != now.python:
+        found.append(f"Python {before.python} is now {now.python}")
+    versions = {library.name: library.version for library in now.libraries}
+    for library in before.libraries:
+        present = versions.get(library.name, "absent")
+        if library.version != present:
+            found.append(f"library {library.name} {library.version} is now {present}")
+    known, today = dict(_pairs(before.settings)), dict(_pairs(now.settings))
+    for name in sorted(known.keys() | today.keys()):
+        if known.get(name) != today.get(name) and name not in _NOT_SET_AGAIN:
+            found.append(f"setting {name}={known.get(name)} is now {today.get(name)}")
+    return found
+
+
+def _pairs(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, _, value = line.partition("=")
+        yield name, value
+
+
+def _changed(what: str, before: Sequence[Digest], now: Sequence[Digest]) -> Iterator[str]:
+    known, present = ({one.name: one.sha256 for one in digests} for digests in (before, now))
+    for name in sorted(known.keys() | present.keys()):
+        if name not in present:
+            yield f"{what} {name} is gone"
+        elif name not in known:
+            yield f"{what} {name} is new"
+        elif known[name] != present[name]:
+            yield f"{what} {name} has changed"
+
+
+def _libraries() -> Iterator[Library]:
+    for name in _LIBRARIES:
+        try:
+            yield Library(name=name, version=metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Library(name=name, version="absent")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+__all__ = [
+    "Digest", "Library", "Manifest", "changes", "code_digests", "inputs_of", "manifest_of", "overrides_of",
+    "read_manifest", "request_of", "trading_settings",
+]  # fmt: skip

@@ -1,0 +1,212 @@
+"""The commands `tbot backtest run` and `tbot backtest report`: recorded days traded again, and what they came to."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tbot_bot.core.identity import StrategyName
+from tbot_bot.runtime.cli_output import DONE, FAILED, JsonValue, console, day_of, emit_json, pairs_of
+from tbot_bot.runtime.cli_run import Json, Sets, Vix
+from tbot_bot.runtime.cli_work import waiting
+
+if TYPE_CHECKING:
+    from tbot_bot.backtest.kept_run import Repeated
+    from tbot_bot.backtest.model import BacktestRequest
+    from tbot_bot.backtest.run_manifest import Manifest
+
+_ENGINES = ("auto", "event", "array")
+
+
+def engine_of(text: str) -> str:
+    """Read an engine's name.
+
+    Raises:
+        typer.BadParameter: none of ours.
+    """
+    if text not in _ENGINES:
+        msg = f"{text!r} is no engine; write one of {', '.join(_ENGINES)}"
+        raise typer.BadParameter(msg)
+    return text
+
+
+Engine = Annotated[
+    str, typer.Option(parser=engine_of, metavar="auto|event|array", help="Which engine runs; all find the same trades.")
+]
+Cache = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Keep decoded bars and compiled code for the next run.")
+]
+
+
+def run(
+    *,
+    start: Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="First day, as 2023-01-01.")],
+    end: Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="Last day, itself included.")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", "--data_source", metavar="PATH", help="Minute bars: a file, or a folder of files."),
+    ],
+    strategy: Annotated[
+        list[StrategyName] | None,
+        typer.Option(help="Trade this one; repeatable. Default: the daily sequence of the settings."),
+    ] = None,
+    vix: Vix = None,
+    engine: Engine = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the results; default: a new one in output/backtests."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="NUMBER", help="Of the confidence intervals.")] = None,
+    cache: Cache = True,
+    settings: Sets = None,
+    as_json: Json = False,
+) -> int:
+    """Trade recorded days with the code that trades live, and keep trades, figures and a page in one folder."""
+    from tbot_bot.backtest import kept_run  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.model import BacktestRequest, EngineChoice  # noqa: PLC0415
+    from tbot_bot.backtest.result_files import CACHE  # noqa: PLC0415
+    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415
+    from tbot_bot.reporting.report_router import backtests_folder  # noqa: PLC0415
+
+    if end < start:
+        msg = f"{end.isoformat()} is before {start.isoformat()}; the earlier day comes first"
+        raise typer.BadParameter(msg, param_hint="'--end'")
+    home = tbot_home()
+    request = BacktestRequest(
+        home=home,
+        data=data.absolute(),
+        first=start,
+        last=end,
+        vix=None if vix is None else vix.absolute(),
+        strategies=tuple(dict.fromkeys(strategy or ())),
+        overrides=pairs_of(settings),
+        engine=EngineChoice(engine),
+        cache=backtests_folder(home) / CACHE if cache else None,
+    )
+    folder = out.absolute() if out is not None else _new_folder(request)
+    with waiting("reading the data") as tell:
+        made = kept_run.run_into(request, folder, kept_run.SEED if seed is None else seed, tell)
+    _show(folder, made.manifest, as_json=as_json)
+    return DONE
+
+
+def report(
+    run_name: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run's name or how it begins, or its folder; default: the latest.")
+    ] = "",
+    *,
+    repeat: Annotated[
+        str, typer.Option(metavar="RUN", help="Run it again as its manifest says, and compare every byte.")
+    ] = "",
+    show_list: Annotated[bool, typer.Option("--list", help="Name all runs, oldest first.")] = False,
+    cache: Cache = True,
+    as_json: Json = False,
+) -> int:
+    """Show what a backtest came to, or prove that it can be repeated. Exit status 1: the repetition differs."""
+    from tbot_bot.backtest.kept_run import repeat as run_again  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.result_files import CACHE, run_named, runs_in  # noqa: PLC0415
+    from tbot_bot.backtest.run_manifest import read_manifest  # noqa: PLC0415
+    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415
+    from tbot_bot.reporting.report_router import BacktestPaths, backtests_folder  # noqa: PLC0415
+
+    home = tbot_home()
+    parent = backtests_folder(home)
+    if show_list:
+        _list(runs_in(parent), as_json=as_json)
+        return DONE
+    folder = run_named(parent, repeat or run_name)
+    if not repeat:
+        _show(folder, read_manifest(BacktestPaths(folder=folder).manifest), as_json=as_json)
+        return DONE
+    with waiting("running it again") as tell:
+        found = run_again(folder, home, parent / CACHE if cache else None, tell)
+    _tell_repeated(found, as_json=as_json)
+    return DONE if found.same else FAILED
+
+
+def _new_folder(request: "BacktestRequest") -> Path:
+    """Return a folder that is not there yet, named by now and by what is asked for."""
+    import hashlib  # noqa: PLC0415 - `--help` stays fast
+
+    from tbot_bot.core.instants import to_datetime  # noqa: PLC0415
+    from tbot_bot.reporting.report_router import backtests_folder  # noqa: PLC0415
+    from tbot_bot.runtime.clock import wall_now  # noqa: PLC0415
+
+    asked = (request.data, request.vix, request.first, request.last, request.strategies, request.overrides)
+    digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
+    name = f"{to_datetime(wall_now()):%Y%m%dT%H%M%SZ}-{digest}"
+    parent, number = backtests_folder(request.home), 2
+    folder = parent / name
+    while folder.exists():
+        folder, number = parent / f"{name}-{number}", number + 1
+    return folder
+
+
+def _show(folder: Path, manifest: "Manifest", *, as_json: bool) -> None:
+    import json  # noqa: PLC0415 - `--help` stays fast
+
+    from tbot_bot.backtest.performance_metrics import Performance  # noqa: PLC0415
+    from tbot_bot.backtest.summary_lines import summary_lines  # noqa: PLC0415
+    from tbot_bot.config.error_handler import DataError  # noqa: PLC0415
+    from tbot_bot.reporting.report_router import BacktestPaths  # noqa: PLC0415
+    from tbot_bot.reporting.shapes import from_plain, to_plain  # noqa: PLC0415
+
+    paths = BacktestPaths(folder=folder)
+    try:
+        kept: JsonValue = json.loads(paths.metrics.read_bytes())
+        found = from_plain(Performance, kept)
+    except ValueError as error:
+        mend = "Run it again with --repeat."
+        raise DataError(f"not figures of this version: {error}", where=str(paths.metrics), mend=mend) from error
+    if as_json:
+        emit_json({"run": folder.name, "folder": str(folder), "metrics": kept, "manifest": to_plain(manifest)})
+        return
+    width = max(len(name) for name, _ in summary_lines(found))
+    span = f"{manifest.first.isoformat()} to {manifest.last.isoformat()}"
+    traded = ", ".join(manifest.strategies) or "the daily sequence"
+    typer.echo(f"{traded}, {span}, by the {manifest.engine_ran} engine")
+    if manifest.fallback:
+        typer.echo(f"The array engine cannot run this: {manifest.fallback}")
+    for name, value in summary_lines(found):
+        typer.echo(f"  {name:<{width}}  {value}")
+    typer.echo(f"Results: {folder}")
+
+
+def _list(runs: list[Path], *, as_json: bool) -> None:
+    from tbot_bot.backtest.run_manifest import read_manifest  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.reporting.report_router import BacktestPaths  # noqa: PLC0415
+
+    found = [(path, read_manifest(BacktestPaths(folder=path).manifest)) for path in runs]
+    if as_json:
+        rows: list[JsonValue] = [
+            {"run": path.name, "first": one.first.isoformat(), "last": one.last.isoformat(), "data": one.data,
+             "strategies": list(one.strategies)}
+            for path, one in found
+        ]  # fmt: skip
+        emit_json(rows)
+        return
+    if not found:
+        typer.echo("There is no backtest yet; `tbot backtest run` makes one.")
+    for path, one in found:
+        traded = ", ".join(one.strategies) or "daily sequence"
+        data = Path(one.data).name
+        typer.echo(f"{path.name}  {one.first.isoformat()} to {one.last.isoformat()}  {traded}  {data}")
+
+
+def _tell_repeated(found: "Repeated", *, as_json: bool) -> None:
+    if as_json:
+        emit_json({"run": found.folder.name, "same": found.same, "differing": list(found.differing),
+                   "changed": list(found.changed)})  # fmt: skip
+        return
+    out = console()
+    out.print(f"{found.folder.name}: " + ("the same bytes in every file" if found.same else "NOT the same"))
+    for name in found.differing:
+        out.print(f"  differs: {name}")
+    for text in found.changed:
+        out.print(f"  since then: {text}")
+    if not found.same and not found.changed:
+        out.print("  Data, code, settings and libraries are what they were: the files were edited, or this is a bug.")
+
+
+__all__ = ["report", "run"]
