@@ -21,6 +21,7 @@ from tbot_bot.runtime.clock import monotonic_seconds
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.live_market import LiveMarket
 from tbot_bot.runtime.pacers import Pacer
+from tbot_bot.runtime.position_watch import PositionWatch
 from tbot_bot.runtime.reconcile import BrokerReconciler, unanswered
 from tbot_bot.runtime.session_base import SessionBase
 from tbot_bot.runtime.session_controls import Controls
@@ -93,6 +94,12 @@ class LiveSession(SessionBase):
         )
         self._market, self._time, self._grace = market, time, grace or Grace()
         self._reconciler = BrokerReconciler(shell, brokers, lambda: self._settle(every=False))
+        self._positions = PositionWatch(
+            shell,
+            brokers,
+            limits=link_limits or LinkLimits(),
+            doubt=lambda name, why: self._watchdog.doubt(name, self._now(), why),
+        )
         self._look_at = self._check_at = self._settle_at = 0.0
         self._listening_since = Instant(0)
         """Market time from which data are missed: what came before is fetched, and nobody is to blame for it."""
@@ -163,6 +170,7 @@ class LiveSession(SessionBase):
 
     async def _end(self) -> None:
         self._watchdog.close()
+        self._positions.close()
         await self._market.close()
 
     # --- time ---------------------------------------------------------------------------------------------------------
@@ -273,6 +281,7 @@ class LiveSession(SessionBase):
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             await self._watchdog.look(self._now(), data_late=self._data_late())
+            await self._positions.look()
         if self._telling and now >= self._check_at:
             self._check_at = now + (self._patience() or 0.0)
             await self._protection.check(self._now())

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tbot_bot.core.commands import CancelOrder, Output, Phase, ReadPutQuotes, ReadVix, ReplaceOrder, SubmitOrder
-from tbot_bot.core.errors import BrokerUnavailable
+from tbot_bot.core.errors import BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import (
     AccountsRead,
     Event,
@@ -46,10 +46,11 @@ async def read_accounts(at: Instant, brokers: Mapping[str, Broker]) -> tuple[Acc
 async def missed_fills(state: SessionState, brokers: Mapping[str, Broker], since: Instant) -> list[Event]:
     """Return executions of our orders that the engine has not booked, oldest first."""
     found = [fill for broker in brokers.values() for fill in await broker.fills_since(since)]
-    return [OrderFilled(at=state.at, fill=fill) for fill in found if _is_news(state, fill)]
+    return [OrderFilled(at=state.at, fill=fill) for fill in found if is_news(state, fill)]
 
 
-def _is_news(state: SessionState, fill: Fill) -> bool:
+def is_news(state: SessionState, fill: Fill) -> bool:
+    """Return whether `fill` is of an order of ours, and has not been booked."""
     order = state.orders.get(fill.client_order_id)
     return order is not None and all(known.execution_id != fill.execution_id for known in order.fills)
 
@@ -90,7 +91,7 @@ async def settle_order(state: SessionState, broker: Broker, order: Order) -> tup
     if remote is None:
         return await _send_again(state, broker, order)
     fills = [fill for fill in await broker.fills_since(state.spec.windows.bell) if fill.client_order_id == order_id]
-    told = [OrderFilled(at=state.at, fill=fill) for fill in fills if _is_news(state, fill)]
+    told = [OrderFilled(at=state.at, fill=fill) for fill in fills if is_news(state, fill)]
     return [*told, *_as_events(state, order, remote)], _ask_again(state, order, remote)
 
 
@@ -165,7 +166,7 @@ class BrokerReconciler:
         """Return whether nothing is in doubt any more; else it has to be done again."""
         try:
             return await self._reconcile(name, self._brokers[name])
-        except BrokerUnavailable:
+        except (BrokerUnavailable, UnknownMessage):  # what cannot be read cannot be compared
             return False
 
     async def _reconcile(self, name: str, broker: Broker) -> bool:
@@ -195,21 +196,27 @@ class BrokerReconciler:
         return bool(missed)
 
 
-def compare_positions(state: SessionState, broker: str, positions: Sequence[Position]) -> list[Event]:
+def ours_at(state: SessionState, broker: str) -> tuple[str, ...]:
+    """Return the symbols that we trade at `broker`, and those in which it has differed."""
+    ours = dict.fromkeys(
+        trade.instrument.symbol
+        for trade in state.active_trades()
+        if trade.broker == broker and trade.instrument is not None
+    )
+    return tuple(ours | dict.fromkeys(symbol for name, symbol in state.differing if name == broker))
+
+
+def compare_positions(
+    state: SessionState, broker: str, positions: Sequence[Position]
+) -> list[PositionDiffers | PositionAgrees]:
     """Return where `positions` at `broker` differ from what should be held in what we trade, or do so no longer."""
     expected = expected_positions(state, broker)
     found = dict.fromkeys(expected, ZERO)
     for position in positions:
         symbol = position.instrument.symbol
         found[symbol] = found.get(symbol, ZERO) + position.quantity
-    ours = dict.fromkeys(
-        trade.instrument.symbol
-        for trade in state.active_trades()
-        if trade.broker == broker and trade.instrument is not None
-    )
-    ours |= dict.fromkeys(symbol for name, symbol in state.differing if name == broker)
-    told: list[Event] = []
-    for symbol in ours:
+    told: list[PositionDiffers | PositionAgrees] = []
+    for symbol in ours_at(state, broker):
         should, there = expected.get(symbol, ZERO), found.get(symbol, ZERO)
         if there == should:
             if (broker, symbol) in state.differing:
