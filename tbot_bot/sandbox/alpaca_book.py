@@ -103,7 +103,7 @@ class AlpacaBook:
             changed = replace(changed, quantity=changed.quantity - order.filled)
             if changed.quantity <= ZERO:
                 raise unprocessable("qty must be > filled_qty")
-        old = self._placed[ticket.label]
+        old = self.placed(order)
         self._placed[label] = replace(old, client_order_id=label)
         names = ("quantity", "limit", "stop", "trail", "trail_percent", "lifetime")
         try:
@@ -158,8 +158,9 @@ class AlpacaBook:
         return order
 
     def placed(self, order: Order) -> Placed:
-        """Return what the vendor remembers of the order."""
-        return self._placed[order.ticket.label]
+        """Return what the vendor remembers of the order; one that came to the desk another way was a simple one."""
+        label = order.ticket.label or order_uuid(order.number)
+        return self._placed.get(order.ticket.label) or Placed(client_order_id=label, order_class="simple")
 
     def legs(self, order: Order) -> tuple[Order, ...]:
         """Return the order's legs as they are now."""
@@ -253,6 +254,11 @@ class AlpacaBook:
 
     def _by(self, key: str, shown: str) -> Order:
         found = self._numbers.get(key)
+        if found is None:  # perhaps it came to the desk another way
+            for order in self.desk.orders():
+                self._numbers.setdefault(order_uuid(order.number), order.number)
+                self._numbers.setdefault(f"client {self.placed(order).client_order_id}", order.number)
+            found = self._numbers.get(key)
         if found is None:
             raise AlpacaError(404, NOT_FOUND, f"order not found for {shown}")
         return self.current(found)

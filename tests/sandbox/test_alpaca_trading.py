@@ -1,11 +1,15 @@
 """Alpaca's trading endpoints, driven by alpaca-py over real sockets and judged by the vendor's OpenAPI document."""
 
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from requests import Response
 
 from tbot_bot.core.instants import minutes
+from tbot_bot.core.instruments import equity
+from tbot_bot.sandbox.tickets import Kind, Ticket
 from tests.support.openapi_judge import judge_of
 from tests.support.sandbox import SYMBOL, SandboxThread
 
@@ -373,3 +377,21 @@ def test_calls_beyond_the_limit_are_told_when_to_come_again():
     client.api.get_clock()
     client.api._session.close()
     limited.close()
+
+
+def test_an_order_that_came_to_the_desk_another_way_is_told_like_any_other(sandbox, client):
+    """As by hand at the vendor's own desk: in the list, by its id, by its client's id, changed and cancelled."""
+    desk = sandbox.exchange.desk("alpaca")
+    common = Ticket(instrument=equity(SYMBOL), buys=True, quantity=Decimal(3), kind=Kind.LIMIT, limit=Decimal(1))
+    for label in ("by hand", ""):
+        ticket = replace(common, label=label)
+        sandbox.do(partial(desk.place, ticket))
+    listed = client.api.get("/orders", {"status": "all", "nested": True})
+    assert {(one["qty"], one["order_class"], one["status"]) for one in listed} == {("3", "simple", "new")}
+    named = next(one for one in listed if one["client_order_id"] == "by hand")
+    assert client.get(named)["id"] == named["id"]
+    assert client.api.get("/orders:by_client_order_id", {"client_order_id": "by hand"})["id"] == named["id"]
+    assert client.api.patch(f"/orders/{named['id']}", {"qty": "2"})["qty"] == "2"
+    for one in client.api.get("/orders", {"status": "open"}):
+        client.api.delete(f"/orders/{one['id']}")
+    assert client.api.get("/orders", {"status": "open"}) == []
