@@ -14,7 +14,9 @@ from tbot_bot.broker.json_fields import fields, items, moment, number, text, wor
 from tbot_bot.core.bars import Bar, Quote
 from tbot_bot.core.errors import UnknownMessage
 from tbot_bot.core.instants import Duration, Instant
-from tbot_bot.core.instruments import Instrument
+from tbot_bot.core.instruments import Instrument, OptionRight
+from tbot_bot.core.money import ZERO
+from tbot_bot.core.options import PutQuote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,42 @@ def contracts_of(value: object) -> tuple[tuple[WireContract, ...], str]:
     return tuple(found), words(told, "next_page_token")
 
 
+def put_quotes_of(value: object) -> tuple[PutQuote, ...]:
+    """Return the puts in `value`, snapshots of options, that have a bid and an ask, by symbol.
+
+    A delta that is missing or unreadable is none; a put that cannot be read is not offered.
+    """
+    found = []
+    for symbol, one in sorted(fields(fields(value, "option snapshots").get("snapshots"), "snapshots").items()):
+        told = one if isinstance(one, dict) else {}
+        try:
+            instrument, quote = option_of(symbol), quote_of(symbol, told.get("latestQuote"))
+        except UnknownMessage:
+            continue
+        if instrument.right is OptionRight.PUT and quote.bid > ZERO and quote.ask > ZERO:
+            found.append(PutQuote(instrument=instrument, quote=quote, delta=_delta_or_none(told.get("greeks"))))
+    return tuple(found)
+
+
+def _delta_or_none(value: object) -> Decimal | None:
+    try:
+        return number(fields(value, "greeks"), "delta", "greeks")
+    except UnknownMessage:
+        return None
+
+
+def trades_of(value: object) -> dict[str, WireTrade]:
+    """Return the latest trades in `value`, by symbol; one that cannot be read is left out."""
+    told = fields(fields(value, "latest trades").get("trades"), "latest trades")
+    found = {}
+    for symbol, one in told.items():
+        try:
+            found[symbol] = trade_of(symbol, one)
+        except UnknownMessage:
+            continue  # no price of this symbol, which whoever asked has to notice
+    return found
+
+
 __all__ = [
     "Snapshot",
     "WireAsset",
@@ -179,7 +217,9 @@ __all__ = [
     "bar_of",
     "clock_of",
     "contracts_of",
+    "put_quotes_of",
     "quote_of",
     "snapshots_of",
     "trade_of",
+    "trades_of",
 ]

@@ -16,8 +16,10 @@ from tbot_bot.broker.alpaca_access import AlpacaAccess, alpaca_access
 from tbot_bot.broker.alpaca_book import AlpacaBook
 from tbot_bot.broker.alpaca_http import AlpacaHttp
 from tbot_bot.broker.alpaca_lookup import AlpacaLookup
-from tbot_bot.broker.alpaca_market_wire import Snapshot, WireAsset, asset_of, clock_of, snapshots_of
+from tbot_bot.broker.alpaca_market_wire import Snapshot, WireAsset, asset_of, clock_of, snapshots_of, trades_of
 from tbot_bot.broker.alpaca_orders import AlpacaOrders, Surroundings
+from tbot_bot.broker.alpaca_puts import AlpacaPuts
+from tbot_bot.broker.alpaca_requests import objection
 from tbot_bot.broker.alpaca_rest import AlpacaRest
 from tbot_bot.broker.alpaca_stream import AlpacaStream, StreamAddress
 from tbot_bot.broker.alpaca_wire import account_of, position_of, told_order, update_of, why_blocked
@@ -26,6 +28,7 @@ from tbot_bot.broker.capabilities import CAPABILITIES
 from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.broker.json_fields import fields, items, words
 from tbot_bot.broker.token_bucket import TokenBucket
+from tbot_bot.broker.watched_stops import WATCH_SECONDS, SeenPrice, Venue, WatchedStops, at_market, is_watched
 from tbot_bot.config.error_handler import MachineError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused, BrokerUnavailable, UnknownMessage
@@ -92,6 +95,19 @@ class AlpacaBroker:
             tell=self._tell,
             look=self._look.set,
         )
+        self.puts = AlpacaPuts(self._rest, self._data, around.note)
+        self._watched = WatchedStops(
+            venue=Venue(
+                prices=self._prices,
+                send=self._orders.submit,
+                find=self._find,
+                tell=self._tell,
+                note=around.note,
+                now=around.now,
+                monotonic=around.monotonic,
+            ),
+            look_seconds=min(WATCH_SECONDS, look_seconds),
+        )
 
     def _interface(self, url: str, access: AlpacaAccess) -> AlpacaRest:
         monotonic = self._around.monotonic
@@ -114,8 +130,9 @@ class AlpacaBroker:
         if blocked:
             raise BrokerRefused(f"the Alpaca account may not trade: {blocked}")
         account_of(told, NAME)
+        works = (self._stream.run, self._watch, lambda: self._watched.run(self._around.speed))
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._alive(work)) for work in (self._stream.run, self._watch)]
+            self._tasks = [asyncio.create_task(self._alive(work)) for work in works]
         try:
             async with asyncio.timeout(self._deadline):
                 await self._listening.wait()
@@ -156,9 +173,10 @@ class AlpacaBroker:
         return tuple(position_of(one, NAME) for one in told)
 
     async def open_orders(self) -> tuple[BrokerOrder, ...]:
-        """Return the orders that can still fill, oldest first, ours or not."""
+        """Return the orders that can still fill, oldest first, ours or not; then the stops that are kept here."""
         found = await self._lookup.orders("open")
-        return tuple(told_order(one, self.book.request(one.client_order_id), NAME) for one in found)
+        told = (told_order(one, self.book.request(one.client_order_id), NAME) for one in found)
+        return (*told, *self._watched.resting())
 
     async def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, in whatever state; None is a definite "not there".
@@ -166,6 +184,15 @@ class AlpacaBroker:
         Raises:
             BrokerUnavailable: also where it is too early to tell, since the request's answer was lost just now.
         """
+        kept = self._watched.found(client_order_id)
+        if kept is not None:
+            return kept
+        found = await self._find(client_order_id)
+        if found is None and self._watched.is_on_its_way(client_order_id):
+            raise BrokerUnavailable(f"{client_order_id} has been reached, and is about to be sent")
+        return found
+
+    async def _find(self, client_order_id: str) -> BrokerOrder | None:
         found = await self._lookup.by_client_id(client_order_id)
         if found is None:
             self._orders.refuse_to_tell_too_early(client_order_id)
@@ -209,16 +236,34 @@ class AlpacaBroker:
     # --- orders -------------------------------------------------------------------------------------------------------
 
     async def submit(self, order: OrderRequest) -> None:
-        """Hand over `order`; see `AlpacaOrders`."""
-        await self._orders.submit(order)
+        """Hand over `order`; see `AlpacaOrders`. A stop on a put is kept here; see `watched_stops`."""
+        if is_watched(order):
+            self._refuse_unwatchable(order)
+            self._watched.keep(order)
+        else:
+            await self._orders.submit(order)
 
     async def cancel(self, client_order_id: str) -> None:
         """Ask for a cancel; see `AlpacaOrders`."""
-        await self._orders.cancel(client_order_id)
+        if not self._watched.cancel(client_order_id):
+            await self._orders.cancel(client_order_id)
 
     async def replace(self, order: OrderRequest) -> None:
         """Put `order` in the place of `order.replaces`; see `AlpacaOrders`."""
-        await self._orders.replace(order)
+        if is_watched(order):
+            self._refuse_unwatchable(order)
+            self._watched.replace(order)
+        else:
+            await self._orders.replace(order)
+
+    def _refuse_unwatchable(self, order: OrderRequest) -> None:
+        why = objection(at_market(order), self.capabilities)
+        if why:
+            raise BrokerRefused(why)
+
+    async def _prices(self, symbols: tuple[str, ...]) -> dict[str, SeenPrice]:
+        told = await self._data.read("/stocks/trades/latest", {"symbols": ",".join(symbols)})
+        return {symbol: SeenPrice(price=one.price, at=one.at) for symbol, one in trades_of(told).items()}
 
     # --- news ---------------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,9 @@ SIMULATED: Final = Capabilities(real_orders=False, live=False)
 
 CAPABILITIES: Final[Mapping[str, Capabilities]] = MappingProxyType(
     {
-        # Alpaca Trading API: fractions on simple day orders, no orders conditional on another symbol,
-        # fractional and notional orders from one dollar
-        "alpaca": Capabilities(real_orders=True, live=True, conditional_stops=False, minimum_notional=Decimal(1)),
+        # Alpaca Trading API: fractions on simple day orders, no orders conditional on another symbol (the adapter
+        # keeps such stops itself), fractional and notional orders from one dollar
+        "alpaca": Capabilities(real_orders=True, live=True, minimum_notional=Decimal(1)),
         # TWS API: price conditions on other contracts; fractions not through the API on every account
         "ibkr": Capabilities(real_orders=True, live=True, fractional=False),
         "tradier": Capabilities(real_orders=False, live=False, fractional=False),

@@ -173,6 +173,6 @@ class Capabilities:
     short: bool = True
     options: bool = True
     conditional_stops: bool = True
-    """A stop on an option may watch the underlying."""
+    """A stop on an option may watch the underlying: at the broker, or kept by its adapter."""
     replace: bool = True
     minimum_notional: Decimal = ZERO

@@ -9,6 +9,7 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from tbot_bot.broker.books_only import books_only_notice
+from tbot_bot.broker.broker_alpaca import AlpacaBroker
 from tbot_bot.broker.broker_ibkr import IbkrBroker
 from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.config.settings import Settings
@@ -26,7 +27,7 @@ from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.last_resort import Report, watched
 from tbot_bot.runtime.live_brokers import capabilities_of, connect, connect_again, live_brokers
 from tbot_bot.runtime.live_feeds import live_feed
-from tbot_bot.runtime.live_market import LiveMarket, MarketSources, VixSource
+from tbot_bot.runtime.live_market import LiveMarket, MarketSources, PutSource, VixSource
 from tbot_bot.runtime.live_session import LiveSession, SessionTime
 from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.pacers import Pacer
@@ -113,7 +114,7 @@ class LiveSources:
             screener=VendorScreener(self._room.settings, spec.strategy, self._note),
             vix=(self._vix,),
             imbalances=next((one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)), None),
-            puts={name: one.market for name, one in self.brokers.items() if isinstance(one, IbkrBroker)},
+            puts=_put_sources(self.brokers),
         )
         book = MinuteBook(bell=windows.bell, close=windows.market_close, span=windows.bar_span)
         market = LiveMarket(sources, book, note=self._note, report=self._room.report)
@@ -160,6 +161,17 @@ class VendorScreener:
             self._note(text)
         (screened,) = found.screens
         return screened.verdicts
+
+
+def _put_sources(brokers: Mapping[str, Broker]) -> Mapping[str, PutSource]:
+    """Return who quotes puts: the brokers themselves, each its own."""
+    found: dict[str, PutSource] = {}
+    for name, broker in brokers.items():
+        if isinstance(broker, IbkrBroker):
+            found[name] = broker.market
+        elif isinstance(broker, AlpacaBroker) and broker.capabilities.options:
+            found[name] = broker.puts
+    return found
 
 
 @asynccontextmanager

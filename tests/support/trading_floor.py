@@ -14,6 +14,7 @@ from tbot_bot.core.identity import Mode
 from tbot_bot.journal.verify import verify
 from tbot_bot.runtime.replay import replay_day
 from tests.support.crafted_day import DAY, flat, write_day
+from tests.support.rehearsal import write_vix
 from tests.support.terminal import CLI, REPOSITORY
 
 FREE = ("--port-alpaca", "0", "--port-finnhub", "0", "--port-tws", "0", "--admin-port", "0", "--no-limits")
@@ -41,10 +42,11 @@ def rising_day():
 class Floor:
     """A sandbox process, and a bot's home whose settings point at it."""
 
-    def __init__(self, home, *, speed, day=None, session=SESSION, begin="09:26", env=None, **settings):
-        """`env` stands in for single lines of `.env`, `settings` for those of `.env_bot`."""
+    def __init__(self, home, *, speed, day=None, session=SESSION, begin="09:26", env=None, vix=None, **settings):
+        """`env` stands in for single lines of `.env`, `settings` for those of `.env_bot`; `vix` prices puts."""
         self.home, self.speed, self.session = home, speed, session
         words = ["--data", str(write_day(home / "bars.csv", day or rising_day())), "--day", DAY.isoformat()]
+        words += [] if vix is None else ["--vix", str(write_vix(home / "vix.csv", vix))]
         self.sandbox = subprocess.Popen(
             [sys.executable, "-c", CLI, "sandbox", "--json", *FREE, *words, "--speed", str(speed), "--begin", begin],
             stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,

@@ -7,6 +7,8 @@ from pathlib import Path
 from tbot_bot.broker.broker_sim import Fault, Request, SimulatedBroker, VenueStore
 from tbot_bot.broker.venue_state import VenueOrder
 from tbot_bot.core.events import OrderEvent
+from tbot_bot.core.instants import Instant
+from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.protocols import Broker
 from tests.broker.contract.floor import Asked
 from tests.broker.venue_kit import bar, minute, order, venue
@@ -17,6 +19,14 @@ _REQUESTS = {
     Asked.REPLACE: Request.REPLACE,
     Asked.READ: Request.READ,
 }
+
+
+class FlatPricer:
+    """Every put costs four dollars a share."""
+
+    def price(self, instrument: Instrument, spot: float, at: Instant) -> float | None:
+        del instrument, spot, at
+        return 4.0
 
 
 class SimFloor:
@@ -35,7 +45,8 @@ class SimFloor:
         self.broker = self._made()
 
     def _made(self) -> SimulatedBroker:
-        return SimulatedBroker(venue(), store=VenueStore(self._file), faults=self, now=lambda: minute(self._minute))
+        traded = venue(pricer=FlatPricer())
+        return SimulatedBroker(traded, store=VenueStore(self._file), faults=self, now=lambda: minute(self._minute))
 
     async def open(self) -> None:
         await self.broker.connect()
