@@ -7,6 +7,7 @@ Test mode can only reach `_paper` files: the value that names a `_live` file can
 """
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -102,6 +103,23 @@ class OutputPaths:
     def shutdown_flag(self) -> Path:
         """The reason of a shutdown; one file for all modes."""
         return self.home / "output" / "shutdown_flag.json"
+
+    def reconciliation(self, day: date) -> Path:
+        """Return what the comparison of `day` with the brokers came to."""
+        return self.home / "output" / "summaries" / f"reconciliation_{self._variant()}_{day.isoformat()}.json"
+
+    def attribution(self, day: date) -> Path:
+        """Return how the executions of `day` compare with those that the simulator would have had."""
+        return self.home / "output" / "summaries" / f"attribution_{self._variant()}_{day.isoformat()}.json"
+
+    def match_table(self, day: date) -> Path:
+        """Return the trades of `day` beside the simulator's, line by line."""
+        return self.home / "output" / "summaries" / f"attribution_{self._variant()}_{day.isoformat()}.csv"
+
+    @property
+    def canary(self) -> Path:
+        """What the last canary before the open came to."""
+        return self.home / "output" / "summaries" / f"canary_{self._variant()}.json"
 
     @property
     def backup_drill(self) -> Path:

@@ -21,7 +21,7 @@ from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.store import Entry, Journal, JournalReader
 from tbot_bot.reporting.log_rotation import rotate_logs
 from tbot_bot.reporting.report_router import OutputPaths
-from tbot_bot.runtime import backup_job, fundamentals_job, ledger_job
+from tbot_bot.runtime import backup_job, fundamentals_job, ledger_job, reconciliation_job
 from tbot_bot.runtime.alert_keeper import LOOK_SECONDS as ALERTS_LOOK_SECONDS
 from tbot_bot.runtime.alert_keeper import AlertKeeper
 from tbot_bot.runtime.backup_keeper import BackupKeeper
@@ -63,7 +63,8 @@ class Housekeeping:
         self._closing = False
         self._refresh: asyncio.subprocess.Process | None = None
         self._refresh_complaint = ""
-        self._backups: Final = BackupKeeper(records.home, log, fail or self._report)
+        self._fail: Final = fail or self._report
+        self._backups: Final = BackupKeeper(records.home, log, self._fail)
         self._backs_up = False
         self.book: Final = FactBook()
         output = records.process_logs / "alerts.out"
@@ -189,6 +190,7 @@ class Housekeeping:
     async def end_day(self, settings: Settings, journal: Journal, day: date) -> None:
         """Have `day` booked, tell what is to be told of it, and have it backed up; nobody waits for that."""
         await ledger_job.book_day(settings, self._records, self._log, self._say)
+        await reconciliation_job.reconcile_after_day(settings, self._records, day, self._log, self._fail)
         await self.note_floats(settings, journal, day)
         self.note_day_over(journal, day)
         if self._backs_up:
