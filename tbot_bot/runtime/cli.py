@@ -28,7 +28,6 @@ from tbot_bot.runtime import (
     cli_kill,
     cli_ledger,
     cli_look,
-    cli_reconcile,
     cli_records,
     cli_rehearse,
     cli_run,
@@ -85,7 +84,6 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
         cli_rehearse.rehearse,
         example("tbot rehearse", "tbot rehearse --short", "tbot rehearse --data bars.parquet --day 2018-03-02"),
     ),
-    ("reconcile", cli_reconcile.reconcile, example("tbot reconcile", "tbot reconcile 2025-09-02 --mode paper --json")),
     ("replay", cli_records.replay, example("tbot replay 2025-09-02")),
     ("guard", cli_guard.guard, example("tbot guard --status --json", "tbot guard --once")),
     ("version", cli_look.version, example("tbot version --json")),
@@ -147,8 +145,6 @@ _LEDGER: Final[tuple[tuple[str, Command, str], ...]] = (
     ("export", cli_ledger.export, example("tbot ledger export --to beancount --out books.beancount")),
     ("lock", cli_ledger.lock, example('tbot ledger lock 2025-09-02 --why "reconciled by hand"')),
 )
-_FUNDAMENTALS: Final[tuple[tuple[str, Command, str], ...]] = (
-    ("refresh", cli_fundamentals.refresh, example("tbot fundamentals refresh")),
 _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
     (
         "run",
@@ -160,6 +156,8 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
     ),
     ("report", cli_backtest.report, example("tbot backtest report", "tbot backtest report --list --json")),
 )
+_FUNDAMENTALS: Final[tuple[tuple[str, Command, str], ...]] = (
+    ("refresh", cli_fundamentals.refresh, example("tbot fundamentals refresh")),
     ("show", cli_fundamentals.show, example("tbot fundamentals show", "tbot fundamentals show --json")),
 )
 _BACKUP: Final[tuple[tuple[str, Command, str], ...]] = (
@@ -222,11 +220,11 @@ app.add_typer(_group("Trade less while things go badly.", example("tbot defense 
 app.add_typer(_group("Look at the floats and even them out.", example("tbot float show"), _FLOAT), name="float")
 app.add_typer(_group("Look at the books and keep them.", example("tbot ledger show"), _LEDGER), name="ledger")
 app.add_typer(
-    _group("Fetch and show market caps and volumes.", example("tbot fundamentals show"), _FUNDAMENTALS),
-app.add_typer(
     _group("Trade recorded days again.", example("tbot backtest report"), _BACKTEST),
     name="backtest",
 )
+app.add_typer(
+    _group("Fetch and show market caps and volumes.", example("tbot fundamentals show"), _FUNDAMENTALS),
     name="fundamentals",
 )
 app.add_typer(
