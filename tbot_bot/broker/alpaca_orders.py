@@ -19,6 +19,7 @@ from tbot_bot.broker.alpaca_requests import (
 )
 from tbot_bot.broker.alpaca_rest import AlpacaRest, NotThere
 from tbot_bot.broker.alpaca_wire import order_of
+from tbot_bot.broker.turns import AlpacaTurns
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import CancelRejected, OrderEvent, OrderRejected
 from tbot_bot.core.instants import SECOND, Duration, Instant
@@ -44,6 +45,8 @@ class Surroundings:
     """Is told anomalies and troubles, in words without secrets."""
     speed: float = 1.0
     """Market seconds per real one; more in a rehearsal only, whose stand-in counts requests by market minutes."""
+    turns: AlpacaTurns | None = None
+    """Shared with whoever else asks by the same keys in this process; None: nobody does."""
 
 
 class AlpacaOrders:

@@ -17,9 +17,9 @@ from typing import Final
 from tbot_bot.broker.alpaca_http import AlpacaHttp, Answer, Call, hold_seconds
 from tbot_bot.broker.circuit import Circuit, CircuitReading
 from tbot_bot.broker.json_fields import fields, parsed, words
-from tbot_bot.broker.token_bucket import TokenBucket
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable, CredentialsRejected, UnknownMessage
 from tbot_bot.core.instants import seconds
+from tbot_bot.core.token_bucket import Turns
 
 _WORDS_MAX: Final = 300
 _UNCERTAIN: Final = frozenset({408, 409, 425, 429})
@@ -40,10 +40,10 @@ class NotAsked(BrokerUnavailable):
 
 @dataclass(slots=True, kw_only=True)
 class AlpacaRest:
-    """One address with its circuits; several addresses of one credential share a bucket."""
+    """One address with its circuits; all addresses of one credential share their turns."""
 
     http: AlpacaHttp
-    bucket: TokenBucket
+    turns: Turns
     monotonic: Callable[[], float]
     circuits: dict[str, Circuit] = field(default_factory=dict)
 
@@ -96,10 +96,11 @@ class AlpacaRest:
             reading = circuit.reading(self.monotonic())
             told = f"{call.name}: not asked for {wait:.0f} s after {reading.failures} failures: {reading.problem}"
             raise NotAsked(told, retry_after=seconds(wait))
-        await self.bucket.take(urgent=call.urgent)
+        await self.turns.take(urgent=call.urgent)
         try:
             answer = await self.http.ask(call)
-            self.bucket.hold_data(hold_seconds(answer))
+            if hold := hold_seconds(answer):
+                self.turns.rest(seconds(hold))
             value = _meaning(call, answer)
         except BrokerUnavailable as problem:
             circuit.failed(self.monotonic(), str(problem))

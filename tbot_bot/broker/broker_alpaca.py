@@ -27,7 +27,7 @@ from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.capabilities import CAPABILITIES
 from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.broker.json_fields import fields, items, words
-from tbot_bot.broker.token_bucket import TokenBucket
+from tbot_bot.broker.turns import AlpacaTurns
 from tbot_bot.broker.watched_stops import WATCH_SECONDS, SeenPrice, Venue, WatchedStops, at_market, is_watched
 from tbot_bot.config.error_handler import MachineError
 from tbot_bot.config.settings import Settings
@@ -37,9 +37,6 @@ from tbot_bot.core.instants import DAY, MILLISECOND, MINUTE, SECOND, Instant, la
 from tbot_bot.core.orders import Account, BrokerOrder, Fill, OrderRequest, Position
 
 NAME: Final = "alpaca"
-REQUESTS_PER_MINUTE: Final = 200
-"""Per account and interface (basic plan)."""
-_BURST, _FOR_ORDERS = 60, 20
 CALL_SECONDS_MAX: Final = 10.0
 """Longest deadline of a request, where API_TIMEOUT allows more: a session does nothing else meanwhile."""
 LOOK_SECONDS: Final = 5.0
@@ -70,6 +67,7 @@ class AlpacaBroker:
         """
         self.capabilities = replace(CAPABILITIES[NAME], options=options, live=access.live is not None)
         self._around, self._deadline, self._look_seconds = around, deadline_seconds, look_seconds
+        self._turns = around.turns or AlpacaTurns(monotonic=around.monotonic, speed=around.speed)
         self._rest = self._interface(access.trading_url, access)
         self._data = self._interface(access.data_url, access)
         self.book = AlpacaBook(NAME, now=around.now, anomaly=around.note)
@@ -111,10 +109,8 @@ class AlpacaBroker:
 
     def _interface(self, url: str, access: AlpacaAccess) -> AlpacaRest:
         monotonic = self._around.monotonic
-        allowed = round(REQUESTS_PER_MINUTE * max(self._around.speed, 1.0))
-        bucket = TokenBucket(per_minute=allowed, burst=_BURST, reserve=_FOR_ORDERS, monotonic=monotonic)
         http = AlpacaHttp(url, access.key, access.secret, deadline_seconds=self._deadline, monotonic=monotonic)
-        return AlpacaRest(http=http, bucket=bucket, monotonic=monotonic)
+        return AlpacaRest(http=http, turns=self._turns.orders, monotonic=monotonic)
 
     # --- connection ---------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import apsw
 from tbot_bot.config.error_handler import MachineError
 from tbot_bot.core.backoff import Waiting
 from tbot_bot.core.instants import MILLISECOND, Duration, Instant, later
-from tbot_bot.core.token_bucket import Limit, longest, remembered, rest_seen_at, wait_for
+from tbot_bot.core.token_bucket import Limit, Turns, longest, remembered, rest_seen_at, wait_for
 
 _BUSY_MILLISECONDS: Final = 5_000
 _NAP: Final = Duration(20 * MILLISECOND)
@@ -119,11 +119,13 @@ class SharedTurns:
         *,
         now: Callable[[], Instant],
         waiting: Waiting,
+        within: Turns | None = None,
     ) -> None:
-        """Name the purse by a digest: the file shall not hold a key."""
+        """Name the purse by a digest: the file shall not hold a key. `within` is taken as well: the process's own."""
         digest = hashlib.sha256(f"{vendor}\0{credential}".encode()).hexdigest()[:16]
         self._purse: Final = f"{vendor}-{digest}"
         self._book, self._limits, self._now, self._waiting = book, limits, now, waiting
+        self._within = within
         self._lines = {True: asyncio.Lock(), False: asyncio.Lock()}
         self._orders_waiting = 0
 
@@ -136,6 +138,8 @@ class SharedTurns:
                     await self._waiting.sleep(wait)
         finally:
             self._orders_waiting -= urgent
+        if self._within is not None:
+            await self._within.take(urgent=urgent)
 
     def rest(self, span: Duration) -> None:
         """Let data traffic rest for `span`: the vendor said so."""

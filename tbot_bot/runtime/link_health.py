@@ -99,6 +99,8 @@ class LinkSigns:
     samples: int = 0
     drift: Duration | None = None
     """The broker's clock less ours; None where it has none."""
+    circuit: str = ""
+    """What of it is left alone for a while, since it failed again and again; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,8 @@ def judge(signs: LinkSigns, limits: LinkLimits, now: float) -> Finding:
     silent, p95, drift = now - signs.since, signs.latency_p95, signs.drift
     if signs.failures:
         reason = f"no answer: {signs.problem}"
+    elif signs.circuit:
+        reason = signs.circuit
     elif silent > limits.silence_max_seconds:
         reason = f"its last answer is {silent:.0f} s old"
     elif p95 is not None and signs.samples >= SAMPLES_MIN and p95 > limits.latency_max_seconds:

@@ -9,6 +9,7 @@ from tbot_bot.broker.alpaca_orders import Surroundings
 from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.broker_alpaca import alpaca_broker
 from tbot_bot.broker.broker_ibkr import ibkr_broker
+from tbot_bot.broker.turns import AlpacaTurns
 from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.error_handler import BrokerError, ConfigError, ConfigProblem
@@ -33,19 +34,21 @@ def live_brokers(
     note: Callable[[str], None],
     ibkr_client_id: int | None = None,
     speed: float = 1.0,
+    turns: AlpacaTurns | None = None,
 ) -> Mapping[str, Broker]:
     """Return the enabled brokers' adapters, not connected, in order of configuration.
 
     `now` is market time and stamps their events; `note` hears of troubles, in words without secrets.
     `ibkr_client_id` stands in for the settings' own where another process is at work. `speed` is the clock's, in
-    market seconds per real one: a rehearsal's stand-in counts requests by market minutes.
+    market seconds per real one: a rehearsal's stand-in counts requests by market minutes. `turns` are Alpaca's, where
+    others of this process ask by the same keys.
 
     Raises:
         ConfigError: a broker is enabled that sends no orders, or an account or address cannot be used.
         MachineError: a broker's client library is not installed.
     """
     return {
-        name: live_broker(name, settings, now=now, note=note, ibkr_client_id=ibkr_client_id, speed=speed)
+        name: live_broker(name, settings, now=now, note=note, ibkr_client_id=ibkr_client_id, speed=speed, turns=turns)
         for name in settings.bot.enabled_brokers
     }
 
@@ -58,6 +61,7 @@ def live_broker(
     note: Callable[[str], None],
     ibkr_client_id: int | None = None,
     speed: float = 1.0,
+    turns: AlpacaTurns | None = None,
 ) -> Broker:
     """Return one broker's adapter, whether it is enabled or not; see `live_brokers`.
 
@@ -67,7 +71,9 @@ def live_broker(
     bot = settings.bot
     match name:
         case "alpaca":
-            around = Surroundings(now=now, monotonic=monotonic_seconds, dice=RealWaiting().dice, note=note, speed=speed)
+            around = Surroundings(
+                now=now, monotonic=monotonic_seconds, dice=RealWaiting().dice, note=note, speed=speed, turns=turns
+            )
             return alpaca_broker(settings, around, _permit(bot, bot.alpaca_mode))
         case "ibkr":
             permit = _permit(bot, bot.ibkr_mode)

@@ -13,7 +13,7 @@ from tbot_bot.broker.alpaca_http import AlpacaHttp
 from tbot_bot.broker.alpaca_rest import AlpacaRest
 from tbot_bot.broker.broker_ibkr import IbkrBroker
 from tbot_bot.broker.ibkr_stream import IbkrStream
-from tbot_bot.broker.token_bucket import TokenBucket
+from tbot_bot.broker.turns import AlpacaTurns
 from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem
 from tbot_bot.config.settings import Settings
@@ -27,9 +27,6 @@ from tbot_bot.runtime.live_brokers import ALPACA, IBKR
 from tbot_bot.runtime.retry import RealWaiting
 
 _DEADLINE_SECONDS_MAX: Final = 10.0
-_DATA_PER_MINUTE: Final = 120
-"""Of Alpaca's 200 a minute: screens ask as well, behind an allowance of their own."""
-_DATA_BURST: Final = 20
 
 
 class RunningFeed(LiveFeed, Protocol):
@@ -51,8 +48,11 @@ def live_feed(
     now: Callable[[], Instant],
     note: Callable[[str], None],
     stack: AsyncExitStack,
+    turns: AlpacaTurns,
 ) -> RunningFeed:
     """Return the feed that the settings ask for, not started; `now` is market time, `stack` closes what it opens.
+
+    `turns` are those of the process, which orders and screens take as well.
 
     Raises:
         ConfigError: there are no keys for it.
@@ -61,11 +61,16 @@ def live_feed(
     if ALPACA not in brokers and isinstance(ibkr, IbkrBroker):
         stream = IbkrStream(ibkr.link, ibkr.contracts, ibkr.market, now)
         return IbkrFeed(stream, monotonic=monotonic_seconds, note=note)
-    return _alpaca_feed(settings, now=now, note=note, stack=stack)
+    return _alpaca_feed(settings, now=now, note=note, stack=stack, turns=turns)
 
 
 def _alpaca_feed(
-    settings: Settings, *, now: Callable[[], Instant], note: Callable[[str], None], stack: AsyncExitStack
+    settings: Settings,
+    *,
+    now: Callable[[], Instant],
+    note: Callable[[str], None],
+    stack: AsyncExitStack,
+    turns: AlpacaTurns,
 ) -> AlpacaFeed:
     env, bot = settings.env, settings.bot
     deadline = min(bot.api_timeout / SECOND, _DEADLINE_SECONDS_MAX)
@@ -83,8 +88,7 @@ def _alpaca_feed(
             ]
         )
     http = AlpacaHttp(env.alpaca_data_url, key, secret, deadline_seconds=deadline, monotonic=monotonic_seconds)
-    bucket = TokenBucket(per_minute=_DATA_PER_MINUTE, burst=_DATA_BURST, reserve=0, monotonic=monotonic_seconds)
-    rest = AlpacaRest(http=http, bucket=bucket, monotonic=monotonic_seconds)
+    rest = AlpacaRest(http=http, turns=turns.data, monotonic=monotonic_seconds)
     stack.callback(rest.close)
     around = FeedSurroundings(
         now=now, monotonic=monotonic_seconds, dice=RealWaiting().dice, note=note, deadline_seconds=deadline

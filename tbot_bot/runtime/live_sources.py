@@ -13,7 +13,7 @@ from tbot_bot.config.vendor_errors import VendorNotUnderstood, VendorRefused, Ve
 from tbot_bot.core.backoff import Patience
 from tbot_bot.core.instants import Duration, Instant, seconds
 from tbot_bot.core.screen_sources import ListingSource, PriceSource
-from tbot_bot.core.token_bucket import ALPACA_DATA, FINNHUB, Limit
+from tbot_bot.core.token_bucket import ALPACA_DATA, FINNHUB, Limit, Turns
 from tbot_bot.marketdata.alpaca_data import AlpacaAssets, AlpacaSnapshots, alpaca_vendor
 from tbot_bot.marketdata.finnhub import Finnhub, finnhub_vendor
 from tbot_bot.marketdata.fundamentals_cache import FundamentalsCache
@@ -85,8 +85,10 @@ def keys_missing(settings: Settings) -> ConfigError | None:
 
 
 @asynccontextmanager
-async def live_sources(settings: Settings) -> AsyncIterator[LiveSources]:
+async def live_sources(settings: Settings, alpaca: Turns | None = None) -> AsyncIterator[LiveSources]:
     """Give the sources that there are keys for; the end of the block closes them.
+
+    `alpaca`: the turns of a process that trades by the same keys, taken beside those of the whole installation.
 
     Raises:
         ConfigError: there are none.
@@ -103,7 +105,9 @@ async def live_sources(settings: Settings) -> AsyncIterator[LiveSources]:
         connections: dict[str, VendorHttp] = {}
 
         async def connected(name: str, vendor: Vendor, credential: str, limits: tuple[Limit, ...]) -> VendorHttp:
-            turns = SharedTurns(book, name, credential, limits, now=wall_now, waiting=RealWaiting())
+            company = name.split(maxsplit=1)[0]
+            within = alpaca if company == "alpaca" else None
+            turns = SharedTurns(book, company, credential, limits, now=wall_now, waiting=RealWaiting(), within=within)
             http = await stack.enter_async_context(VendorHttp(vendor, turns, patience, RealWaiting()))
             connections[name] = http
             return http

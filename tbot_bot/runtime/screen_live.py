@@ -17,6 +17,7 @@ from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.screen_sources import Listing
 from tbot_bot.core.screening import Fundamentals
+from tbot_bot.core.token_bucket import Turns
 from tbot_bot.marketdata.fundamentals_cache import LISTINGS_AGE_MAX, FundamentalsCache, KnownFacts
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.fundamentals_job import first_listings
@@ -66,10 +67,14 @@ async def screen_settings(
     *,
     symbol: str = "",
     progress: Callable[[int, int], None] = lambda _done, _of: None,
+    alpaca: Turns | None = None,
 ) -> LiveScreens:
-    """Do the same by settings that have been read: a session keeps those that it was begun with; raises the same."""
+    """Do the same by settings that have been read: a session keeps those that it was begun with; raises the same.
+
+    `alpaca`: the turns that a session trades by, which the screen takes as well.
+    """
     with open_cache(settings.home) as cache:
-        async with live_sources(settings) as sources:
+        async with live_sources(settings, alpaca) as sources:
             at = await sources.now()
             rules = _rules(settings, session, symbol, market_day(at))
             gathered, notes = await _gathered(settings, sources, cache, rules, symbol, at, progress)

@@ -12,6 +12,7 @@ from tbot_bot.broker.books_only import books_only_notice
 from tbot_bot.broker.broker_alpaca import AlpacaBroker
 from tbot_bot.broker.broker_ibkr import IbkrBroker
 from tbot_bot.broker.broker_sim import VenueStore
+from tbot_bot.broker.turns import AlpacaTurns
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.events import EarlierToday
 from tbot_bot.core.identity import StrategyName
@@ -20,9 +21,10 @@ from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.orders import Capabilities
 from tbot_bot.core.protocols import Broker
 from tbot_bot.core.screening import Verdict
+from tbot_bot.core.token_bucket import Turns
 from tbot_bot.marketdata.live_feed import LiveFeed, MinuteBook
 from tbot_bot.runtime.bootstrap import market_day_of, screener_for, simulated_brokers
-from tbot_bot.runtime.clock import RunClock
+from tbot_bot.runtime.clock import RunClock, monotonic_seconds
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
 from tbot_bot.runtime.last_resort import Report, watched
 from tbot_bot.runtime.live_brokers import capabilities_of, connect, connect_again, live_brokers
@@ -95,9 +97,16 @@ class LiveSources:
     """Connected brokers and a broker's market data."""
 
     def __init__(
-        self, room: Room, brokers: Mapping[str, Broker], time: SessionTime, feed: LiveFeed, vix: VixSource
+        self,
+        room: Room,
+        brokers: Mapping[str, Broker],
+        time: SessionTime,
+        feed: LiveFeed,
+        vix: VixSource,
+        turns: AlpacaTurns,
     ) -> None:
-        """`time` stamps the brokers' events."""
+        """`time` stamps the brokers' events; `turns` are what orders, data and screens share."""
+        self._turns = turns
         self._room, self._time, self._feed, self._vix = room, time, feed, vix
         self.brokers = brokers
         self.capabilities = capabilities_of(room.settings, brokers)
@@ -111,7 +120,7 @@ class LiveSources:
         windows = spec.windows
         sources = MarketSources(
             feed=self._feed,
-            screener=VendorScreener(self._room.settings, spec.strategy, self._note),
+            screener=VendorScreener(self._room.settings, spec.strategy, self._note, self._turns.data),
             vix=(self._vix,),
             imbalances=next((one.market for one in self.brokers.values() if isinstance(one, IbkrBroker)), None),
             puts=_put_sources(self.brokers),
@@ -144,9 +153,11 @@ class VendorScreener:
 
     source = "live"
 
-    def __init__(self, settings: Settings, strategy: StrategyName, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, strategy: StrategyName, note: Callable[[str], None], turns: Turns | None = None
+    ) -> None:
         """Screen for the session of `strategy`, by the settings that it was begun with."""
-        self._settings, self._strategy, self._note = settings, strategy, note
+        self._settings, self._strategy, self._note, self._turns = settings, strategy, note, turns
 
     async def screen(self) -> tuple[Verdict, ...]:
         """Return the verdict on every symbol.
@@ -156,7 +167,7 @@ class VendorScreener:
         """
         from tbot_bot.runtime.screen_live import screen_settings  # noqa: PLC0415 - a client library that few need
 
-        found = await screen_settings(self._settings, self._strategy)
+        found = await screen_settings(self._settings, self._strategy, alpaca=self._turns)
         for text in found.notes:
             self._note(text)
         (screened,) = found.screens
@@ -195,9 +206,10 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
 
     _leave_word(room)
     time = SessionTime(room.clock)
-    brokers = live_brokers(room.settings, now=time.now, note=note, speed=room.clock.speed)
+    turns = AlpacaTurns(monotonic=monotonic_seconds, speed=room.clock.speed)
+    brokers = live_brokers(room.settings, now=time.now, note=note, speed=room.clock.speed, turns=turns)
     async with AsyncExitStack() as stack:
-        feed = live_feed(room.settings, brokers, now=time.market_now, note=note, stack=stack)
+        feed = live_feed(room.settings, brokers, now=time.market_now, note=note, stack=stack, turns=turns)
         for broker in brokers.values():
             stack.push_async_callback(broker.close)
             why = await connect(broker)
@@ -210,7 +222,7 @@ async def session_sources(room: Room) -> AsyncIterator[SessionSources]:
         feed.start()
         stack.push_async_callback(feed.close)
         vix = await vix_chain(room.settings, brokers, recorded=request.vix, now=time.now, note=note, stack=stack)
-        yield LiveSources(room, brokers, time, feed, vix)
+        yield LiveSources(room, brokers, time, feed, vix, turns)
 
 
 def _leave_word(room: Room) -> None:

@@ -7,9 +7,10 @@ broker that hangs keeps nobody waiting.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, runtime_checkable
 
+from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.config.scrub import scrub
 from tbot_bot.core.errors import BrokerProblem
 from tbot_bot.core.events import MARKET_DATA, BrokerLost, LinkImpaired, LinkRestored, LinkState
@@ -51,6 +52,15 @@ class LinkBoard:
     """Where the watchdog of a session leaves its readings, by link; status and metrics read them."""
 
     readings: dict[str, LinkReading] = field(default_factory=dict)
+
+
+@runtime_checkable
+class HasCircuits(Protocol):
+    """An adapter that leaves an endpoint alone which does not answer."""
+
+    def circuits(self) -> tuple[CircuitReading, ...]:
+        """Return how each endpoint is that was ever asked."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,6 +123,7 @@ class Watchdog:
             await asyncio.wait(asking, timeout=PROMPT_SECONDS)
         for name, link in self._links.items():
             self._hear(link)
+            self._read_circuits(name, link)
             await self._judge(name, link, at)
         self._show()
 
@@ -124,9 +135,19 @@ class Watchdog:
         self._show()
 
     def hear(self, name: str, problem: str) -> None:
-        """Take note of the same from a callback (`retry.watchers`); the engine hears of it at the next look."""
+        """Take note of the same where nobody can wait: a request was repeated in vain. The engine hears of it soon."""
         link = self._links[name]
         link.signs = failed(link.signs, self._seconds(), scrub(problem))
+
+    def _read_circuits(self, name: str, link: _Link) -> None:
+        """Take note of what the adapter asks no more, since it failed again and again."""
+        if not isinstance(link.broker, HasCircuits):
+            return
+        broken = [one for one in link.broker.circuits() if one.open_seconds > 0]
+        told = "; ".join(f"{one.endpoint} failed {one.failures} times in a row: {scrub(one.problem)}" for one in broken)
+        if told and not link.signs.circuit:
+            self.hear(name, told)
+        link.signs = replace(link.signs, circuit=told)
 
     def close(self) -> None:
         """Ask no more."""

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tbot_bot.broker.circuit import FAILURES_MAX, PAUSE_FIRST_SECONDS, PAUSE_LONGEST_SECONDS, Circuit
-from tbot_bot.broker.token_bucket import TokenBucket
+from tbot_bot.broker.turns import REQUESTS_PER_MINUTE, AlpacaTurns
+from tbot_bot.core.instants import seconds
 
 
 class Time:
@@ -24,54 +25,62 @@ def time(monkeypatch) -> Time:
     made = Time()
     real_sleep = asyncio.sleep
 
-    async def sleep(seconds: float) -> None:
-        made.now += seconds
+    async def sleep(span: float) -> None:
+        made.now += span
         await real_sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     return made
 
 
-def bucket(time: Time) -> TokenBucket:
-    return TokenBucket(per_minute=200, burst=60, reserve=20, monotonic=time)
+@pytest.fixture
+def turns(time) -> AlpacaTurns:
+    return AlpacaTurns(monotonic=time)
 
 
-async def test_no_minute_sees_more_than_the_vendor_allows(time):
-    allowance, taken = bucket(time), []
+async def test_no_minute_sees_more_than_the_vendor_allows_whoever_asks(time, turns):
+    taken: list[float] = []
     while time.now < 180:
-        await allowance.take(urgent=True)
+        kind = len(taken) % 3
+        await (turns.data if kind == 1 else turns.orders).take(urgent=kind == 2)
         taken.append(time.now)
     for begin in taken:
-        assert sum(begin <= at < begin + 60 for at in taken) <= 200
-    assert len(taken) > 3 * 140
+        assert sum(begin <= at < begin + 60 for at in taken) <= REQUESTS_PER_MINUTE
+    assert len(taken) > 2.5 * REQUESTS_PER_MINUTE
 
 
-async def test_data_leaves_a_reserve_to_orders(time):
-    allowance = bucket(time)
-    for _ in range(40):
-        await allowance.take(urgent=False)
-    assert time.now == 0
+async def test_data_leaves_room_for_the_accounts_own_reads_and_both_leave_some_for_orders(time, turns):
+    for _ in range(110):
+        await turns.data.take()
+    for _ in range(70):
+        await turns.orders.take()
     for _ in range(20):
-        await allowance.take(urgent=True)
+        await turns.orders.take(urgent=True)
     assert time.now == 0
-    await allowance.take(urgent=False)
-    assert time.now >= 21 / (140 / 60)
+    await turns.data.take()
+    assert time.now >= 60
 
 
-async def test_data_rests_where_the_vendor_asks_for_it_and_orders_do_not(time):
-    allowance = bucket(time)
-    allowance.hold_data(30)
-    await allowance.take(urgent=True)
+async def test_orders_go_before_data_that_came_first(time, turns):
+    for _ in range(REQUESTS_PER_MINUTE):
+        await turns.orders.take(urgent=True)
+    served = []
+
+    async def ask(turns, kind, urgent=False):
+        await turns.take(urgent=urgent)
+        served.append(kind)
+
+    await asyncio.gather(ask(turns.data, "data"), ask(turns.orders, "read"), ask(turns.orders, "order", urgent=True))
+    assert served[0] == "order"
+
+
+async def test_data_rests_where_the_vendor_asks_for_it_and_orders_do_not(time, turns):
+    turns.data.rest(seconds(30))
+    await turns.orders.take()
+    await turns.orders.take(urgent=True)
     assert time.now == 0
-    await allowance.take(urgent=False)
+    await turns.data.take()
     assert time.now >= 30
-
-
-@pytest.mark.parametrize("numbers", [(200, 200, 20), (200, 60, 60), (0, 0, 0)])
-def test_an_allowance_that_nobody_could_use_is_refused(numbers):
-    per_minute, burst, reserve = numbers
-    with pytest.raises(ValueError, match="no allowance"):
-        TokenBucket(per_minute=per_minute, burst=burst, reserve=reserve, monotonic=Time())
 
 
 def broken(times: int = FAILURES_MAX) -> Circuit:

@@ -26,7 +26,7 @@ def test_a_rehearsal_asks_as_often_in_a_market_minute_as_a_session_does_in_a_rea
 
     async def ask():
         async with asyncio.timeout(4.0):
-            for _ in range(80):
+            for _ in range(200):
                 await broker.clock()
 
     async def run():

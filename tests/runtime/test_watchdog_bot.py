@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tbot_bot.broker.broker_sim import Fault, Request, SimulatedBroker
+from tbot_bot.broker.circuit import FAILURES_MAX, Circuit
 from tbot_bot.core.commands import BrokerHalted, EngageKillSwitch, RaiseAlert, SubmitOrder
 from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import (
@@ -272,6 +273,37 @@ async def test_latency_drift_and_age_are_on_the_board():
     broker.skew, seconds[0] = 0, 6.0
     await dog.look(NOON)
     assert board.readings["moody"].state is LinkState.OK
+    assert [type(event) for event in shell.taken] == [LinkImpaired, LinkRestored]
+
+
+async def test_a_circuit_that_opens_stops_entries_until_it_is_tried_again():
+    """An adapter that leaves an endpoint alone has repeated a request in vain, though its clock still answers."""
+    shell, board, seconds = Shell(), LinkBoard(), [0.0]
+    circuit = Circuit("GET /v2/positions")
+
+    class Adapter(Moody):
+        def circuits(self):
+            return (circuit.reading(seconds[0]),)
+
+    async def reconcile(_):
+        return True
+
+    dog = dog_of(
+        shell, {"moody": Adapter(lambda: NOON)}, limits=LIMITS, reconcile=reconcile, market_now=lambda: NOON,
+        seconds=lambda: seconds[0], board=board,
+    )  # fmt: skip
+    await dog.look(NOON)
+    for _ in range(FAILURES_MAX):
+        circuit.failed(seconds[0], "HTTP 503")
+    await dog.look(NOON)
+    assert board.readings["moody"].state is LinkState.DEGRADED
+    assert "GET /v2/positions failed 5 times in a row: HTTP 503" in board.readings["moody"].reason
+    seconds[0] = 1.9
+    await dog.look(NOON)
+    assert [type(event) for event in shell.taken] == [LinkImpaired]
+    seconds[0] = 6.0
+    circuit.succeeded()
+    await dog.look(NOON)
     assert [type(event) for event in shell.taken] == [LinkImpaired, LinkRestored]
 
 
