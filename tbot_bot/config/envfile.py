@@ -69,6 +69,8 @@ class Parsed:
     comments: tuple[Comment, ...] = ()
     blank: bool = False
     """Whether there is a file and nothing at all in it: what a full disk leaves of one."""
+    unusable: tuple[Entry, ...] = ()
+    """Assignments that count for nothing, refused or second ones, as far as they can be told: to keep them secret."""
 
 
 class _LineError(ValueError):
@@ -122,6 +124,7 @@ def parse(data: bytes, shown: str) -> Parsed:
         problems.append(ConfigProblem(file=shown, line=crlf[0], expected="lines that end with LF alone", mend=mend))
     first: dict[str, Entry] = {}
     comments: list[Comment] = []
+    unusable: list[Entry] = []
     for number, raw in enumerate(lines, 1):
         try:
             pair = _assignment(_text(raw.removesuffix(b"\r")))
@@ -135,6 +138,7 @@ def parse(data: bytes, shown: str) -> Parsed:
                     mend=error.mend,
                 )
             )
+            unusable.append(_unusable(raw, number, shown))
             continue
         _, _, comment = raw.partition(b"#")
         if b"=" in comment:
@@ -144,10 +148,11 @@ def parse(data: bytes, shown: str) -> Parsed:
         name, value = pair
         if name in first:
             problems.append(_twice(name, first[name].line, number, shown))
+            unusable.append(Entry(name, value, number, shown))
         else:
             first[name] = Entry(name, value, number, shown)
     blank = not data.strip(b" \n")
-    return Parsed(tuple(first.values()), tuple(problems), tuple(comments), blank)
+    return Parsed(tuple(first.values()), tuple(problems), tuple(comments), blank, tuple(unusable))
 
 
 def quoted(value: str) -> str:
@@ -165,6 +170,12 @@ def quoted(value: str) -> str:
         return f"'{value}'"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _unusable(raw: bytes, line: int, shown: str) -> Entry:
+    """Return what a refused line was probably meant to say, without quotes and what cannot be seen around it."""
+    name, _, value = raw.decode("utf-8", "replace").partition("=")
+    return Entry(name.strip().removeprefix("export").strip(), value.strip().strip("\"'").strip(), line, shown)
 
 
 def _text(raw: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -211,18 +211,21 @@ def _env(
         parsed = _read(home, ENV_FILE, defaults_if_absent=defaults_if_absent)
     source = Source(ENV_FILE, ENV_FILE, parsed, problems)
     source.add(_key_entries(problems))
-    _learn_secrets(source)
+    _learn_secrets(source, parsed.unusable)
     env = source.build(EnvSettings)
     problems.extend(_rights(home, env))
     return source, env
 
 
-def _learn_secrets(source: Source) -> None:
+def _learn_secrets(source: Source, unusable: Sequence[Entry] = ()) -> None:
     """Have this process mask what the file says of secrets, well or badly written, in all that it writes down."""
     for variable in variables(EnvSettings):
-        entry = source.entries.get(variable.name) if variable.kind.secret else None
-        if entry is not None:
-            learn([entry.value, *entry.value.split(",")])
+        if not variable.kind.secret:
+            continue
+        usable = source.entries.get(variable.name)
+        for entry in (*([] if usable is None else [usable]), *unusable):
+            if entry.name == variable.name:
+                learn(text for part in (entry.value, *entry.value.split(",")) for text in (part, part.strip()))
 
 
 def _read(home: Path, name: str, *, defaults_if_absent: bool) -> Parsed:

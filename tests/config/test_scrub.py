@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tbot_bot.config.error_handler import MASK
+from tbot_bot.config.error_handler import MASK, ConfigError
 from tbot_bot.config.scrub import LENGTH_MIN, Scrubber, scrub
 from tbot_bot.config.settings import load_settings
 
@@ -209,3 +209,15 @@ def test_scrubbing_a_line_is_cheap_and_a_long_text_takes_no_square_of_its_length
         before = time.perf_counter()
         scrubber.text(text)
         assert time.perf_counter() - before < 3
+
+
+def test_a_secret_on_a_line_that_cannot_be_used_is_a_secret_all_the_same(tmp_path):
+    """A tab, an unclosed quote, `export`, a second line: the owner meant a secret, and may have it elsewhere, too."""
+    (tmp_path / ".env").write_text(
+        'FINNHUB_API_KEY="zz9pluralzalpha \t"\nSMTP_PASS="alpha55beta\nexport MERCURY_API_TOKEN=gamma66delta\n'
+        "ALPACA_LIVE_API_KEY=one77two\nALPACA_LIVE_API_KEY=three88four\nSMTP_HOST=a\tplain.name\n"
+    )
+    with pytest.raises(ConfigError):
+        load_settings(tmp_path, defaults_if_absent=True)
+    assert set(scrub("zz9pluralzalpha alpha55beta gamma66delta one77two three88four").split()) == {MASK}
+    assert scrub("plain.name") == "plain.name"
