@@ -333,7 +333,7 @@ def request_of(order: WireOrder, broker: str) -> OrderRequest:
 def side_of(order: WireOrder) -> Side:
     """Return the side with its intent: as told, else by what our own name says the order is for."""
     name = OrderName.parse(order.client_order_id)
-    opening = name is not None and name.leg in OPENING
+    opening = name is not None and name.leg is Leg.ENTRY
     if order.buys:
         covers = order.intent == "buy_to_close" if order.intent else name is not None and not opening
         return Side.BUY_TO_COVER if covers else Side.BUY

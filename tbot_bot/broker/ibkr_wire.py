@@ -327,7 +327,7 @@ def _type_and_stop(instrument: Instrument, order: "Order") -> tuple[OrderType, S
 
 def _side_of(action: str, name: OrderName | None) -> Side:
     """Return the side: IB tells only buying from selling, our own names say whether a trade is being opened."""
-    opens = name is None or name.leg in OPENING
+    opens = name is None or name.leg is Leg.ENTRY
     if action == "BUY":
         return Side.BUY if opens else Side.BUY_TO_COVER
     if action == "SSHORT":
