@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from tbot_bot.backtest import outcomes
+from tbot_bot.backtest.assumptions import survivors_of
 from tbot_bot.backtest.backtest_engine import DataSet
+from tbot_bot.backtest.candles import TradeCandles, candles_of, chosen, days_of
 from tbot_bot.backtest.model import BacktestRequest, BacktestResult
-from tbot_bot.backtest.performance_metrics import Performance
+from tbot_bot.backtest.plot_results import Page, page_of
+from tbot_bot.backtest.resampling import Figures, figures_of
 from tbot_bot.backtest.result_files import keep, record_files, require_free
 from tbot_bot.backtest.run_manifest import (
     Manifest,
@@ -32,7 +35,7 @@ class KeptRun:
     """A backtest that is over; `files` by name, nothing on disk yet."""
 
     result: BacktestResult
-    performance: Performance
+    figures: Figures
     files: dict[str, bytes]
     manifest: Manifest
 
@@ -64,19 +67,34 @@ def run_whole(request: BacktestRequest, seed: int = SEED, tell: Tell = lambda _:
     tell("running the days")
     result = data.run(request)
     tell("writing the report")
-    return furnished(request, result, seed)
+    return furnished(request, data, result, seed)
 
 
-def furnished(request: BacktestRequest, result: BacktestResult, seed: int = SEED) -> KeptRun:
+def furnished(request: BacktestRequest, data: DataSet, result: BacktestResult, seed: int = SEED) -> KeptRun:
     """Return `result` with its figures, its page and its manifest."""
     paths = BacktestPaths(folder=Path())
-    found = outcomes.performance(result)
+    figures = figures_of(outcomes.day_outcomes(result), outcomes.trade_outcomes(result), seed)
+    page = Page(
+        request=request,
+        result=result,
+        figures=figures,
+        candles=_candles(data, result),
+        survivors=survivors_of(data.arrays, [facts.day for facts in result.days]),
+    )
     files = record_files(result)
-    files[paths.metrics.name] = f"{text_of(to_plain(found), indent=1)}\n".encode()
+    files[paths.metrics.name] = f"{text_of(to_plain(figures), indent=1)}\n".encode()
+    files[paths.report.name] = page_of(page)
     inputs = inputs_of(request, trading_settings(result.settings))
     manifest = manifest_of(request, result, seed, files, inputs=inputs)
     files[paths.manifest.name] = f"{text_of(to_plain(manifest), indent=1)}\n".encode()
-    return KeptRun(result=result, performance=found, files=files, manifest=manifest)
+    return KeptRun(result=result, figures=figures, files=files, manifest=manifest)
+
+
+def _candles(data: DataSet, result: BacktestResult) -> list[TradeCandles]:
+    trades = chosen(result.trades)
+    days = {day: market for day in days_of(trades) for market in data.days(day, day)}
+    made = (candles_of(trade, days[trade.day]) for trade in trades if trade.day in days)
+    return [one for one in made if one is not None]
 
 
 def run_into(request: BacktestRequest, folder: Path, seed: int = SEED, tell: Tell = lambda _: None) -> KeptRun:

@@ -146,8 +146,8 @@ def _new_folder(request: "BacktestRequest") -> Path:
 def _show(folder: Path, manifest: "Manifest", *, as_json: bool) -> None:
     import json  # noqa: PLC0415 - `--help` stays fast
 
-    from tbot_bot.backtest.performance_metrics import Performance  # noqa: PLC0415
-    from tbot_bot.backtest.summary_lines import summary_lines  # noqa: PLC0415
+    from tbot_bot.backtest.resampling import Figures  # noqa: PLC0415
+    from tbot_bot.backtest.summary_lines import figure_rows  # noqa: PLC0415
     from tbot_bot.config.error_handler import DataError  # noqa: PLC0415
     from tbot_bot.reporting.report_router import BacktestPaths  # noqa: PLC0415
     from tbot_bot.reporting.shapes import from_plain, to_plain  # noqa: PLC0415
@@ -155,22 +155,28 @@ def _show(folder: Path, manifest: "Manifest", *, as_json: bool) -> None:
     paths = BacktestPaths(folder=folder)
     try:
         kept: JsonValue = json.loads(paths.metrics.read_bytes())
-        found = from_plain(Performance, kept)
+        found = from_plain(Figures, kept)
     except ValueError as error:
         mend = "Run it again with --repeat."
         raise DataError(f"not figures of this version: {error}", where=str(paths.metrics), mend=mend) from error
     if as_json:
         emit_json({"run": folder.name, "folder": str(folder), "metrics": kept, "manifest": to_plain(manifest)})
         return
-    width = max(len(name) for name, _ in summary_lines(found))
+    rows = figure_rows(found.performance)
+    width = max(len(row.name) for row in rows)
+    values = max(len(row.value) for row in rows if row.range_of(found)) if found.intervals else 0
     span = f"{manifest.first.isoformat()} to {manifest.last.isoformat()}"
     traded = ", ".join(manifest.strategies) or "the daily sequence"
     typer.echo(f"{traded}, {span}, by the {manifest.engine_ran} engine")
     if manifest.fallback:
         typer.echo(f"The array engine cannot run this: {manifest.fallback}")
-    for name, value in summary_lines(found):
-        typer.echo(f"  {name:<{width}}  {value}")
+    for row in rows:
+        likely = row.range_of(found)
+        typer.echo(f"  {row.name:<{width}}  {row.value:<{values}}  {likely and f'({likely})'}".rstrip())
+    if found.intervals:
+        typer.echo(f"In parentheses: {found.confidence:.0%} of {found.resamples:,} resamples of the days.")
     typer.echo(f"Results: {folder}")
+    typer.echo(f"Page: {paths.report}")
 
 
 def _list(runs: list[Path], *, as_json: bool) -> None:
