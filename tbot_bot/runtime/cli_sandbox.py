@@ -87,6 +87,9 @@ def sandbox(
         Path | None, typer.Option(metavar="FILE", help="A plan of what goes wrong (docs/sandbox.md).")
     ] = None,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="Count no calls against the vendors' limits.")] = False,
+    live_accounts: Annotated[
+        bool, typer.Option("--live-accounts", help="Stand in for live accounts: to rehearse with TEST_MODE=false.")
+    ] = False,
     port_alpaca: Annotated[int, _port("port-alpaca", "Alpaca")] = 6911,
     port_finnhub: Annotated[int, _port("port-finnhub", "Finnhub")] = 6912,
     port_tws: Annotated[int, _port("port-tws", "Interactive Brokers")] = 6913,
@@ -107,11 +110,11 @@ def sandbox(
     clock = _clock(source, speed, begin)
     exchange = _exchange(source, clock, seed=seed, cash=Decimal(cash), faults=faults, begin=begin)
     ports = {ALPACA: port_alpaca, FINNHUB: port_finnhub, TWS: port_tws, ADMIN: admin_port}
-    made = Sandbox(exchange, ports, cash=Decimal(cash), limited=not no_limits)
-    return asyncio.run(_serve(made, clock, as_json=as_json))
+    made = Sandbox(exchange, ports, cash=Decimal(cash), limited=not no_limits, live_accounts=live_accounts)
+    return asyncio.run(_serve(made, clock, as_json=as_json, live=live_accounts))
 
 
-async def _serve(made: "Sandbox", clock: "RunClock | None", *, as_json: bool) -> int:
+async def _serve(made: "Sandbox", clock: "RunClock | None", *, as_json: bool, live: bool) -> int:
     """Serve until SIGINT or SIGTERM and return the exit status."""
     import asyncio  # noqa: PLC0415 - `--help` stays fast
     import signal  # noqa: PLC0415
@@ -127,7 +130,7 @@ async def _serve(made: "Sandbox", clock: "RunClock | None", *, as_json: bool) ->
         loop.add_signal_handler(number, ask, number)
     try:
         await made.start()
-        _announce(made, clock, as_json=as_json)
+        _announce(made, clock, as_json=as_json, live=live)
         await made.serve(stop)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -135,12 +138,12 @@ async def _serve(made: "Sandbox", clock: "RunClock | None", *, as_json: bool) ->
     return INTERRUPTED if taken[:1] == [signal.SIGINT] else DONE
 
 
-def _announce(made: "Sandbox", clock: "RunClock | None", *, as_json: bool) -> None:
+def _announce(made: "Sandbox", clock: "RunClock | None", *, as_json: bool, live: bool) -> None:
     from tbot_bot.core.instants import iso  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.runtime.clock import CompressedClock  # noqa: PLC0415
 
     exchange = made.exchange
-    settings = settings_for(made.ports)
+    settings = settings_for(made.ports, live=live)
     if as_json:
         facts: JsonValue = {
             "day": exchange.market.day.day.isoformat(),
@@ -166,23 +169,23 @@ def _announce(made: "Sandbox", clock: "RunClock | None", *, as_json: bool) -> No
     typer.echo(f"# truth, faults, clock, halts: http://127.0.0.1:{made.ports['admin']}/  (Ctrl-C ends)")
 
 
-def settings_for(ports: "Mapping[str, int]") -> dict[str, str]:
-    """Return the lines of `.env` that point a bot at the sandbox."""
-    from tbot_bot.sandbox.tws_gateway import ACCOUNT  # noqa: PLC0415 - `--help` stays fast
+def settings_for(ports: "Mapping[str, int]", *, live: bool = False) -> dict[str, str]:
+    """Return the lines of `.env` that point a bot at the sandbox; `live`: as at its live accounts."""
+    from tbot_bot.sandbox.tws_gateway import ACCOUNT, LIVE_ACCOUNT  # noqa: PLC0415 - `--help` stays fast
 
-    alpaca = f"http://127.0.0.1:{ports['alpaca']}"
+    alpaca, kind = f"http://127.0.0.1:{ports['alpaca']}", "LIVE" if live else "PAPER"
     return {
-        "ALPACA_PAPER_API_KEY": "changeme",
-        "ALPACA_PAPER_SECRET_KEY": "changeme",
-        "ALPACA_PAPER_URL": alpaca,
+        f"ALPACA_{kind}_API_KEY": "changeme",
+        f"ALPACA_{kind}_SECRET_KEY": "changeme",
+        f"ALPACA_{kind}_URL": alpaca,
         "ALPACA_DATA_URL": alpaca,
         "ALPACA_STREAM_URL": f"ws://127.0.0.1:{ports['alpaca']}",
         "FINNHUB_API_KEY": "changeme",
         "FINNHUB_URL": f"http://127.0.0.1:{ports['finnhub']}/api/v1",
         "YAHOO_URL": f"http://127.0.0.1:{ports['finnhub']}/yahoo",
         "IBKR_HOST": "127.0.0.1",
-        "IBKR_PAPER_PORT": str(ports["tws"]),
-        "IBKR_PAPER_ACCOUNT_NUMBER": ACCOUNT,
+        f"IBKR_{kind}_PORT": str(ports["tws"]),
+        f"IBKR_{kind}_ACCOUNT_NUMBER": LIVE_ACCOUNT if live else ACCOUNT,
     }
 
 

@@ -10,7 +10,7 @@ from tbot_bot.sandbox import alpaca, finnhub
 from tbot_bot.sandbox.admin import admin_app
 from tbot_bot.sandbox.exchange import Exchange
 from tbot_bot.sandbox.serving import LOOPBACK, App, Listener
-from tbot_bot.sandbox.tws_gateway import Gateway
+from tbot_bot.sandbox.tws_gateway import ACCOUNT, LIVE_ACCOUNT, Gateway
 from tbot_bot.sandbox.tws_server import TwsServer
 
 ALPACA: Final = "alpaca"
@@ -23,10 +23,19 @@ IBKR_ACCOUNT: Final = "ibkr"
 class Sandbox:
     """Ports of HTTP servers are bound when it is made, TWS's when it serves."""
 
-    def __init__(self, exchange: Exchange, ports: Mapping[str, int], *, cash: Decimal, limited: bool = True) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        ports: Mapping[str, int],
+        *,
+        cash: Decimal,
+        limited: bool = True,
+        live_accounts: bool = False,
+    ) -> None:
         """`ports` by vendor, 0 for a free one; a vendor without a port is not served. `cash` in dollars.
 
-        `limited` says whether the vendors' limits of calls a minute hold.
+        `limited` says whether the vendors' limits of calls a minute hold; with `live_accounts` the account's number at
+        Interactive Brokers is one that live mode takes.
 
         Raises:
             MachineError: a port is taken.
@@ -35,7 +44,9 @@ class Sandbox:
         self._listeners: dict[str, Listener] = {}
         self._tws: TwsServer | None = None
         if TWS in ports:
-            self._tws = TwsServer(Gateway(exchange, exchange.faults), port=ports[TWS])
+            self._tws = TwsServer(
+                Gateway(exchange, exchange.faults, account=LIVE_ACCOUNT if live_accounts else ACCOUNT), port=ports[TWS]
+            )
         try:
             for vendor, app in self._apps(cash, limited=limited).items():
                 if vendor in ports:

@@ -30,6 +30,8 @@ from tbot_bot.sandbox.tws_times import stamp
 VENDOR: Final = "ibkr"
 ACCOUNT: Final = "DU0000000"
 """Made up; paper accounts begin with DU."""
+LIVE_ACCOUNT: Final = "U0000000"
+"""Made up as well; live accounts do not begin with D."""
 _WHAT_IF_MARGIN: Final = Decimal("0.5")
 _PARENT_MISSING: Final = 135
 

@@ -79,10 +79,11 @@ def test_a_path_that_is_killed_over_it_is_finished_by_the_next_and_nothing_is_so
 
 
 @pytest.mark.slow
-def test_a_live_account_is_closed_by_the_same_way_and_in_the_live_books(ground):
-    keys = {"ALPACA_LIVE_API_KEY": "changeme", "ALPACA_LIVE_SECRET_KEY": "changeme"}
-    floor = ground("alpaca", TEST_MODE="false", ALPACA_MODE="live", **keys)
-    status, said = floor.ended(floor.path("kill"))
+@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize("way", ["kill", "flatten"])
+def test_a_live_account_is_closed_by_the_same_way_and_in_the_live_books(ground, broker, way):
+    floor = ground(broker, **{"TEST_MODE": "false", f"{broker.upper()}_MODE": "live"})
+    status, said = floor.ended(floor.path(way))
 
     assert status == 0, said
     is_closed(floor)

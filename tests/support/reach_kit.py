@@ -42,7 +42,8 @@ class Ground:
 
     def __init__(self, home: Path, broker: str, **settings: str) -> None:
         self.home, self.broker = home, broker
-        self.sandbox = SandboxThread("alpaca", "finnhub", "tws")
+        live = settings.get("TEST_MODE") == "false"
+        self.sandbox = SandboxThread("alpaca", "finnhub", "tws", live=live)
         until(lambda: self.sandbox.sandbox.ports["tws"], "the gateway's port")
         self.desk = self.sandbox.exchange.desk(broker)
         chosen = {
@@ -53,7 +54,7 @@ class Ground:
         self.write(
             ".env",
             ".env.example",
-            settings_for(self.sandbox.sandbox.ports) | {"ALPACA_LIVE_URL": self.sandbox.url("alpaca")} | settings,
+            settings_for(self.sandbox.sandbox.ports, live=live) | settings,
         )
         self.write(".env_bot", ".env_bot.template-test", chosen | settings)
         (home / "VERSION.md").write_text((REPOSITORY / "VERSION.md").read_text())

@@ -26,11 +26,11 @@ Found = TypeVar("Found")
 class SandboxThread:
     """The exchange at five minutes after the bell; nothing moves but by `wait`."""
 
-    def __init__(self, *vendors: str, limited: bool = False, begin: int = minutes(5)) -> None:
+    def __init__(self, *vendors: str, limited: bool = False, begin: int = minutes(5), live: bool = False) -> None:
         market = SandboxMarket(SOURCE)
         self.exchange = Exchange(market, accounts={"alpaca": CASH, "ibkr": CASH})
         self.exchange.advance_to(later(market.day.open_at, begin))
-        self.sandbox = Sandbox(self.exchange, dict.fromkeys(vendors, 0), cash=CASH, limited=limited)
+        self.sandbox = Sandbox(self.exchange, dict.fromkeys(vendors, 0), cash=CASH, limited=limited, live_accounts=live)
         self.ports = dict(self.sandbox.ports)
         self.loop = asyncio.new_event_loop()
         self.stop = asyncio.Event()
