@@ -1,0 +1,145 @@
+"""Whether a backtest may use its data: checked once for each content, and refused with the way round it.
+
+The report of a check stands beside the bars of a data set (`check.json`) or, for other files, in the cache, under a
+digest of the bytes that were checked: a report of other bytes is never taken for one of these.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tbot_bot.backtest.array_cache import fingerprint_of
+from tbot_bot.backtest.bar_arrays import bar_files_of
+from tbot_bot.backtest.data_check import KINDS, DataReport, Finding, Verdict, check_data
+from tbot_bot.backtest.data_set import manifest_of
+from tbot_bot.config.error_handler import DataError
+from tbot_bot.config.files import write_atomically
+from tbot_bot.reporting.shapes import from_plain, text_of, to_plain
+
+CHECK_FILE: Final = "check.json"
+_CHECKS: Final = "checks"
+_RULES: Final = "1"
+"""Changes with what is looked for, so that older reports are made again."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """A report as it is kept."""
+
+    rules: str
+    fingerprint: str
+    report: DataReport
+
+
+class DataRefused(DataError):
+    """The data would mislead a backtest; `report` says how."""
+
+    def __init__(self, report: DataReport, *, accepted: bool) -> None:
+        """Tell what is wrong, and what can be done."""
+        never, refused = report.of(Verdict.NEVER), report.of(Verdict.REFUSED)
+        lines = [f"  {line_of(finding)}" for finding in (*never, *(() if accepted else refused))]
+        mends = [f"`tbot data check {report.source}` tells all."]
+        if never:
+            mends.append("`tbot data import --skip-bad` makes a set without the rows that cannot be used.")
+        else:
+            mends.append("Mend the data, or go on all the same with --accept-data.")
+        what = "\n".join(["these data would mislead a backtest:", *lines, ""])
+        super().__init__(what, where=report.source, mend=" ".join(mends))
+        self.report = report
+
+
+def line_of(finding: Finding) -> str:
+    """Return a finding in words, with its worst example."""
+    share = f" of {finding.of:,} ({finding.count / finding.of:.2%})" if finding.of else ""
+    worst = finding.examples[0] if finding.examples else None
+    example = "" if worst is None else f"; worst: {worst.where}{f': {worst.what}' if worst.what else ''}"
+    return f"{finding.kind.value}: {finding.count:,}{share} {KINDS[finding.kind].says}{example}"
+
+
+def require_usable(
+    source: Path,
+    *,
+    accept: bool = False,
+    cache: Path | None = None,
+    progress: Progress = lambda _done, _of, _words: None,
+) -> tuple[str, ...]:
+    """Return what the report of a backtest over `source` should say of its data.
+
+    `accept` lets pass what is refused, but never what no engine can read. `cache` keeps what was checked.
+
+    Raises:
+        DataRefused: the data fail.
+        DataError: no such path, or no bar file.
+    """
+    report = report_of(source, cache=cache, progress=progress)
+    if report.of(Verdict.NEVER) or (report.of(Verdict.REFUSED) and not accept):
+        raise DataRefused(report, accepted=accept)
+    told = [f"accepted by --accept-data: {line_of(finding)}" for finding in report.of(Verdict.REFUSED)]
+    told += [line_of(finding) for finding in report.of(Verdict.NOTED)]
+    manifest = manifest_of(source)
+    if manifest is None:
+        return (*told, "adjustment for splits and dividends: not known", _survivorship(""))
+    return (
+        *told,
+        f"source: {manifest.source}",
+        f"adjusted for: {manifest.adjustment.value}",
+        _survivorship(manifest.survivorship),
+    )
+
+
+def _survivorship(words: str) -> str:
+    return f"survivorship: {words or 'not known; symbols that were delisted since are likely to be missing'}"
+
+
+def report_of(
+    source: Path, *, cache: Path | None = None, progress: Progress = lambda _done, _of, _words: None
+) -> DataReport:
+    """Return the check's report, from where one of the same bytes is kept, else made and kept.
+
+    Raises:
+        DataError: no such path, or no bar file.
+    """
+    paths, _ = bar_files_of(source)
+    fingerprint = fingerprint_of(paths, cache)
+    beside = source / CHECK_FILE if manifest_of(source) is not None else None
+    kept = None if cache is None else cache / _CHECKS / f"{fingerprint}.json"
+    for place in (beside, kept):
+        found = _kept_at(place, fingerprint)
+        if found is not None:
+            return found
+    report = check_data(source, progress)
+    if kept is not None:
+        _keep(kept, fingerprint, report)
+    return report
+
+
+def keep_report(
+    target: Path, fingerprint_cache: Path | None = None, progress: Progress = lambda *_: None
+) -> DataReport:
+    """Check the data set at `target` and keep the report beside its bars."""
+    report = check_data(target, progress)
+    _keep(target / CHECK_FILE, fingerprint_of(bar_files_of(target)[0], fingerprint_cache), report)
+    return report
+
+
+def _keep(place: Path, fingerprint: str, report: DataReport) -> None:
+    kept = _Kept(rules=_RULES, fingerprint=fingerprint, report=report)
+    write_atomically(place, f"{text_of(to_plain(kept), indent=1)}\n", durable=False)
+
+
+def _kept_at(place: Path | None, fingerprint: str) -> DataReport | None:
+    """Return the report kept at `place`; None where there is none of these bytes and rules."""
+    if place is None or not place.exists():
+        return None
+    try:
+        kept = from_plain(_Kept, json.loads(place.read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # of another version, or cut off: it is made again
+        return None
+    return kept.report if (kept.rules, kept.fingerprint) == (_RULES, fingerprint) else None
+
+
+__all__ = ["CHECK_FILE", "DataRefused", "keep_report", "line_of", "report_of", "require_usable"]
