@@ -4,6 +4,7 @@ The supervisor imports nothing that sends. The messenger leads a session of its 
 next supervisor puts one with its own settings in its place.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -15,13 +16,17 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from tbot_bot.config.settings import Settings, handed_over
+from tbot_bot.config.envfile import read_file
+from tbot_bot.config.settings import ENV_FILE, Settings, handed_over
 from tbot_bot.runtime.clock import monotonic_seconds
 from tbot_bot.runtime.locks import holder
 
 ALERTS_LOCK: Final = "alerts.lock"
 MODULE: Final = "tbot_bot.runtime.alert_process"
+ONCE_MODULE: Final = "tbot_bot.runtime.alert_once"
 LOOK_SECONDS: Final = 2
+_SOMEWHERE: Final = ("ALERT_EMAIL", "SLACK_WEBHOOK_URL", "ALERT_URLS")
+"""Where none of these is set there is nobody to tell, whatever else is wrong with the settings."""
 _AGAIN_SECONDS: Final = (1.0, 5.0, 30.0, 120.0)
 """Between one end of the messenger and its next start."""
 _SOUND_SECONDS: Final = 300.0
@@ -33,6 +38,33 @@ def wanted(settings: Settings) -> bool:
     env, bot = settings.env, settings.bot
     somewhere = (env.smtp_host and env.alert_email) or env.slack_webhook_url.get_secret_value() or env.alert_urls
     return bool(somewhere) and (not bot.test_mode or bot.alerts_in_test_mode)
+
+
+def tell_once(home: Path, *, topic: str, severity: str, title: str, text: str, patience: float = 0.0) -> None:
+    """Have one thing told where no bot is there to tell it; wait for that `patience` seconds at most.
+
+    Never raises: what was to be told stands where it happened, and the sender leaves its words in `alerts.out`.
+    """
+    named = {entry.name for entry in read_file(home / ENV_FILE, ENV_FILE).entries if entry.value}
+    if named.isdisjoint(_SOMEWHERE):
+        return
+    said = {"topic": topic, "severity": severity, "title": title, "text": text}
+    output = home / "logs" / "bot" / "alerts.out"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with output.open("ab") as file:
+            sender = subprocess.Popen(  # noqa: S603 - our own module
+                (sys.executable, "-m", ONCE_MODULE, "--home", str(home)),
+                stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True,
+            )  # fmt: skip
+        if sender.stdin is not None:
+            with sender.stdin as pipe:
+                pipe.write(json.dumps(said).encode())
+        with suppress(subprocess.TimeoutExpired):  # it goes on by itself
+            if patience:
+                sender.wait(timeout=patience)
+    except OSError as error:
+        sys.stderr.write(f"warning: nobody could be told: {error}\n")
 
 
 class AlertKeeper:
@@ -121,4 +153,4 @@ class AlertKeeper:
                 os.kill(pid, signal.SIGTERM)
 
 
-__all__ = ["ALERTS_LOCK", "LOOK_SECONDS", "AlertKeeper", "wanted"]
+__all__ = ["ALERTS_LOCK", "LOOK_SECONDS", "AlertKeeper", "tell_once", "wanted"]

@@ -40,6 +40,7 @@ def kill(
             patience=order.Patience(wait=wait),
             tell=tell,
         )
+    _tell(done)
     if as_json:
         emit_json({**done.flag.plain(), "took_over": done.took_over})
     else:
@@ -73,6 +74,18 @@ def flatten(
     if not done.closed and not done.left:
         typer.echo("nothing of the kind was open")
     return DONE if done.done else FAILED
+
+
+def _tell(done: "Killed") -> None:
+    """Have whoever gets the alerts told now, where no bot is there that does."""
+    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.runtime.alert_keeper import tell_once  # noqa: PLC0415
+    from tbot_bot.trading.notifier_bot import Topic  # noqa: PLC0415
+
+    flag = done.flag
+    left = "".join(f"\nleft: {words}" for words in flag.left)
+    told = f"by {flag.by}: {flag.reason or 'no reason given'}. {flag.words}{left}"
+    tell_once(tbot_home(), topic=Topic.KILL, severity="critical", title="the kill switch is engaged", text=told)
 
 
 def _say(done: "Killed") -> None:

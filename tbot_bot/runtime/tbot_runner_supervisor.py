@@ -19,6 +19,7 @@ from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.noted import ErrorRaised
 from tbot_bot.reporting.process_log import process_log
 from tbot_bot.reporting.report_router import records_for
+from tbot_bot.runtime.alert_keeper import tell_once
 from tbot_bot.runtime.authentication import authenticate
 from tbot_bot.runtime.build_check import build_check, check_line
 from tbot_bot.runtime.clock import wall_now
@@ -37,8 +38,11 @@ from tbot_bot.runtime.supervisor import FAILED, KILLED, Supervisor, Workroom
 from tbot_bot.runtime.supervisor_state import saved
 from tbot_bot.runtime.supervisor_voice import Console
 from tbot_bot.runtime.vital_signs import WatchLimits
+from tbot_bot.trading.notifier_bot import Topic
 
 BUILD_CHECK: Final = 3
+_TELLING_SECONDS: Final = 8.0
+"""A refused start waits so long for its alert to leave: a service manager ends what we leave behind."""
 STATUS_BY_CODE: Final = {ConfigError.code: 2, AlreadyRunning.code: 4}
 
 
@@ -55,6 +59,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
     except ConfigError as error:
         if why_not := record_failure(request.home, error):
             _complain(console, f"the failed start is not on record: {why_not}")
+        _tell(request, "settings", str(error))
         raise
     bot = settings.bot
     control = request.home / settings.env.control_dir
@@ -69,12 +74,14 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         if not report.passed:
             for check in report.failures:
                 _complain(console, check_line(check))
+            _tell(request, "build check", "\n".join(map(check_line, report.failures)))
             return BUILD_CHECK
         if not is_embedded(bot):
             status, words = authenticate(request.home, settings)
             if words:
                 _complain(console, words)
             if status:
+                _tell(request, "brokers", words)
                 return status
         records = records_for(
             request.home, Mode.LIVE, test_mode=bot.test_mode, force_paper_export=bot.force_paper_export
@@ -128,6 +135,15 @@ def _why_not(home: Path, control: Path, console: Console | None, output: Path) -
         _complain(console, f"the kill switch: {carried.words}")
     _complain(console, f"the kill switch is engaged {found.words}; `tbot resume --why TEXT` lets it trade again")
     return KILLED
+
+
+def _tell(request: RunRequest, cause: str, text: str) -> None:
+    """Have whoever gets the alerts told that there is no bot."""
+    if not request.rehearsal:
+        title = f"the bot did not start: {cause}"
+        tell_once(
+            request.home, topic=Topic.HALT, severity="critical", title=title, text=text, patience=_TELLING_SECONDS
+        )
 
 
 def _complain(console: Console | None, text: str) -> None:

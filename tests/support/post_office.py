@@ -31,6 +31,10 @@ class MailServer:
         self.mails: list[EmailMessage] = []
         self.answer = "250 OK"
         self.hang = threading.Event()
+        self.held = 0
+        """Messages that arrived whole and were not answered at once."""
+        self.takes_first = False
+        """Whether a message that it stalls over is kept before that, not after."""
         self._login = login
         self._controller = Controller(
             self, hostname="127.0.0.1", port=self.port, tls_context=tls, auth_required=login is not None,
@@ -48,13 +52,20 @@ class MailServer:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - theirs
         import asyncio  # noqa: PLC0415 - the server's own loop
 
+        if self.takes_first:
+            self._keep(envelope)
+        self.held += self.hang.is_set()
         while self.hang.is_set():  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.02)
+        if not self.takes_first:
+            self._keep(envelope)
+        return self.answer
+
+    def _keep(self, envelope: Envelope) -> None:
         if self.answer.startswith("250"):
             mail = message_from_bytes(_bytes(envelope.content), policy=policy.default)
             assert isinstance(mail, EmailMessage)
             self.mails.append(mail)
-        return self.answer
 
     def _authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _how: str, data: object
