@@ -163,11 +163,7 @@ def is_of_these(books: DayBooks, client_order_id: str) -> bool:
     trade = None if name is None else TradeName.parse(name.trade)
     if name is None or trade is None or trade.broker != books.broker:
         return False
-    return _same_day(trade.session, books.sessions) and not _is_canary(name)
-
-
-def _is_canary(name: OrderName) -> bool:
-    return name.leg not in {Leg.ENTRY, Leg.STOP, Leg.EXIT, Leg.DEAD_MAN}
+    return _same_day(trade.session, books.sessions) and name.leg is not Leg.CANARY
 
 
 def _same_day(session: SessionId, sessions: Sequence[SessionId]) -> bool:

@@ -33,7 +33,7 @@ from tbot_bot.broker.json_fields import (
     words,
 )
 from tbot_bot.core.errors import UnknownMessage
-from tbot_bot.core.identity import Leg, OrderName
+from tbot_bot.core.identity import OPENING, OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import AssetClass, Instrument, OptionRight, equity
 from tbot_bot.core.money import ONE, ZERO
@@ -333,7 +333,7 @@ def request_of(order: WireOrder, broker: str) -> OrderRequest:
 def side_of(order: WireOrder) -> Side:
     """Return the side with its intent: as told, else by what our own name says the order is for."""
     name = OrderName.parse(order.client_order_id)
-    opening = name is not None and name.leg is Leg.ENTRY
+    opening = name is not None and name.leg in OPENING
     if order.buys:
         covers = order.intent == "buy_to_close" if order.intent else name is not None and not opening
         return Side.BUY_TO_COVER if covers else Side.BUY

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from tbot_bot.broker.ibkr_contracts import SMART, instrument_of, known_number, number
 from tbot_bot.core.errors import UnknownMessage
-from tbot_bot.core.identity import Leg, OrderName
+from tbot_bot.core.identity import OPENING, OrderName
 from tbot_bot.core.instants import Instant, instant
 from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO, plain
@@ -327,7 +327,7 @@ def _type_and_stop(instrument: Instrument, order: "Order") -> tuple[OrderType, S
 
 def _side_of(action: str, name: OrderName | None) -> Side:
     """Return the side: IB tells only buying from selling, our own names say whether a trade is being opened."""
-    opens = name is None or name.leg is Leg.ENTRY
+    opens = name is None or name.leg in OPENING
     if action == "BUY":
         return Side.BUY if opens else Side.BUY_TO_COVER
     if action == "SSHORT":

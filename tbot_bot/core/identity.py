@@ -43,6 +43,12 @@ class Leg(StrEnum):
     EXIT = "exit"
     DEAD_MAN = "deadman"
     """An exit by the dead-man path, without an engine."""
+    CANARY = "canary"
+    """Far from the market, before the open, and cancelled at once: it proves the way there, and is no trade."""
+
+
+OPENING: Final = frozenset({Leg.ENTRY, Leg.CANARY})
+"""What would open a position."""
 
 
 @record

@@ -117,11 +117,6 @@ class OutputPaths:
         return self.home / "output" / "summaries" / f"attribution_{self._variant()}_{day.isoformat()}.csv"
 
     @property
-    def canary(self) -> Path:
-        """What the last canary before the open came to."""
-        return self.home / "output" / "summaries" / f"canary_{self._variant()}.json"
-
-    @property
     def backup_drill(self) -> Path:
         """What the last restore drills came to."""
         return self.home / "output" / "summaries" / f"backup_drill_{self._variant()}.json"

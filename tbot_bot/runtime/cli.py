@@ -17,6 +17,7 @@ from tbot_bot.runtime import (
     cli_alerts,
     cli_backtest,
     cli_backup,
+    cli_canary,
     cli_config,
     cli_control,
     cli_defense,
@@ -71,6 +72,7 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("schedule", cli_schedule.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
     ("check", cli_look.check, example("tbot check --json")),
     (
+    ("canary", cli_canary.canary, example("tbot canary", "tbot canary --symbol AAPL --json")),
         "screen",
         cli_screen.screen,
         example("tbot screen --session open", "tbot screen --explain SYN07", "tbot screen --live --explain AAPL"),

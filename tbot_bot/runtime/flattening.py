@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused, BrokerUnavailable
-from tbot_bot.core.identity import Leg, OrderName, TradeName, client_order_id
+from tbot_bot.core.identity import OPENING, Leg, OrderName, TradeName, client_order_id
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO, plain
@@ -53,7 +53,7 @@ class VenueTrade:
 
     def fills_of(self, *, entry: bool) -> list[Fill]:
         """Return the executions of the entry, or of everything else, oldest first."""
-        return [fill for fill in self.fills if (_leg(fill.client_order_id) is Leg.ENTRY) is entry]
+        return [fill for fill in self.fills if (_leg(fill.client_order_id) in OPENING) is entry]
 
     def saw(self, order: BrokerOrder) -> None:
         """Take an order as the broker tells it now; what changed has to be looked at again."""
@@ -270,7 +270,7 @@ class Keeper(Flattener):
     """
 
     async def _close(self, trade: VenueTrade, positions: list[Position]) -> bool:
-        entries = [order for order in trade.open if _leg(order.client_order_id) is Leg.ENTRY]
+        entries = [order for order in trade.open if _leg(order.client_order_id) in OPENING]
         if not await self._cancelled(trade, entries):
             return False
         if any(order.request.order_type is OrderType.MARKET for order in trade.open):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from tbot_bot.core.identity import Leg, OrderName
+from tbot_bot.core.identity import OPENING, Leg, OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO, plain
@@ -84,7 +84,7 @@ async def cancel_entries(broker: Broker, ours: Callable[[str], bool]) -> tuple[s
 
 
 def _entries(orders: list[BrokerOrder]) -> list[str]:
-    return [order.client_order_id for order in orders if leg_of(order.client_order_id) is Leg.ENTRY]
+    return [order.client_order_id for order in orders if leg_of(order.client_order_id) in OPENING]
 
 
 def trade_of(order_id: str) -> str:

@@ -24,6 +24,7 @@ from tbot_bot.journal.store import Journal
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_logger import BotState
 from tbot_bot.runtime.alarm import Alarm
+from tbot_bot.runtime.canary_keeper import CanaryKeeper
 from tbot_bot.runtime.clock import RealClock, RunClock, market_before, monotonic_seconds, wall_now
 from tbot_bot.runtime.control import POLL_SECONDS, ControlFolder, Flag
 from tbot_bot.runtime.day_choice import (
@@ -35,7 +36,7 @@ from tbot_bot.runtime.day_choice import (
     without_idle_time,
 )
 from tbot_bot.runtime.dead_man_run import Pending, close_everything
-from tbot_bot.runtime.defense_mode import DefenseRoom, review
+from tbot_bot.runtime.defense_review import judge_defense
 from tbot_bot.runtime.fingerprint import code_fingerprint
 from tbot_bot.runtime.heartbeat import read_beat
 from tbot_bot.runtime.housekeeping import Housekeeping
@@ -102,6 +103,7 @@ class Supervisor:
             tell=self._voice.tell, fail=self._voice.trouble,
         )  # fmt: skip
         self._book = self._house.book
+        self._canary = CanaryKeeper(room.records, room.journal, room.log, self._voice.trouble)
         self._alarm = Alarm(self._scheduler)
         self._systemd = SdNotify()
         self._fed_at = 0.0
@@ -190,6 +192,8 @@ class Supervisor:
         self._book.clock_set(clock)
         begun = progress_of(self._journal, session).begun
         if not adopted:
+            if not begun:
+                self._canary.expect(self._settings, hand, planned.windows.screen_at)
             await self._wake_for(session, planned, clock)
             if self._stop.is_set():
                 return
@@ -198,6 +202,10 @@ class Supervisor:
             if too_late:
                 self._voice.skip(session, planned, too_late)
                 self._book.session_over(planned.strategy, Outcome.MISSED)
+                return
+            if not begun and (why_not := await self._canary.objection(self._settings, hand)):
+                self._voice.skip(session, planned, why_not)
+                self._book.session_over(planned.strategy, Outcome.SKIPPED)
                 return
         self._reload_settings()
         self._voice.defense_forced = self._settings.bot.defense_mode_active
@@ -221,26 +229,10 @@ class Supervisor:
         self._take_note(session, end)
         if end.kind in {EndKind.GAVE_UP, EndKind.CONFIGURATION}:
             await self._close_without_runner(session, command, end.detail)
-        await self._judge_defense(session)
-
-    async def _judge_defense(self, session: SessionId) -> None:
-        """Judge defense mode by what the session left: whoever looks shall know it before the next one."""
-        words: list[tuple[str, str]] = []
-        room = DefenseRoom(
-            bot=self._settings.bot,
-            records=self._records,
-            journal=self._journal,
-            control=self._control_path,
-            warn=lambda title, text: words.append((title, text)),
-        )
-        try:
-            ended_at = progress_of(self._journal, session).ended_at
-            if ended_at is not None:
-                await asyncio.to_thread(review, room, session, at=ended_at)
-        except (TbotError, ValueError) as error:  # ValueError: a row of a newer version, a day outside the calendar
-            self._voice.tell(f"defense mode was not judged: {error}")
-        for title, text in words:
-            self._voice.alert(title, text)
+        await judge_defense(
+            session, bot=self._settings.bot, records=self._records, journal=self._journal,
+            control=self._control_path, voice=self._voice,
+        )  # fmt: skip
 
     def _restarted(self, session: SessionId, text: str) -> None:
         self._book.runner_restarted()

@@ -67,6 +67,8 @@ def _on_fill(state: SessionState, fill: Fill) -> None:
             exit_desk.on_stop_fill(state, trade, after)
         case Leg.EXIT | Leg.DEAD_MAN:
             exit_desk.pursue(state, trade)
+        case Leg.CANARY:
+            pass  # no session sends one
 
 
 def _on_bust(state: SessionState, event: FillBusted) -> None:
