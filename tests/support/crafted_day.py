@@ -21,6 +21,19 @@ def breakout_up(minutes: int = 390) -> list[Prices]:
     return [*flat(50.0, 20), (50.1, 51.7, 50.0, 51.6), *flat(51.6, minutes - 21, width=0.1)]
 
 
+def with_history(path: Path, *, market_cap: int = 5_000_000_000) -> None:
+    """Add what a screen outside test mode asks of a day: the day before, and the fundamentals beside the file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = list(csv.reader(file))
+    firsts = {symbol: (opened, volume) for _, symbol, opened, _, _, _, volume in reversed(rows)}
+    before = f"{BELL - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    earlier = [[before, symbol, opened, opened, opened, opened, "5000000"] for symbol, (opened, _) in firsts.items()]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *sorted(earlier), *rows])
+    facts = "".join(f"{symbol},{market_cap},5000000,Technology\n" for symbol in sorted(firsts))
+    (path.parent / "fundamentals.csv").write_text(f"symbol,market_cap,avg_volume,sector\n{facts}", encoding="utf-8")
+
+
 def write_day(path: Path, symbols: Mapping[str, Sequence[Prices]] | None = None, *, volume: int = 200_000) -> Path:
     """Write one day of minute bars, by time, then symbol; `symbols` maps a name to (open, high, low, close) rows."""
     rows = []

@@ -13,7 +13,7 @@ import requests
 from tbot_bot.core.identity import Mode
 from tbot_bot.journal.verify import verify
 from tbot_bot.runtime.replay import replay_day
-from tests.support.crafted_day import DAY, flat, write_day
+from tests.support.crafted_day import DAY, flat, with_history, write_day
 from tests.support.rehearsal import write_vix
 from tests.support.terminal import CLI, REPOSITORY
 
@@ -31,6 +31,7 @@ QUICK = {
 }
 
 
+LIVE = {"TEST_MODE": "false", "ALPACA_MODE": "live", "IBKR_MODE": "live"}
 LIVE_KEYS = {"ALPACA_LIVE_API_KEY": "changeme", "ALPACA_LIVE_SECRET_KEY": "changeme"}
 
 
@@ -42,11 +43,21 @@ def rising_day():
 class Floor:
     """A sandbox process, and a bot's home whose settings point at it."""
 
-    def __init__(self, home, *, speed, day=None, session=SESSION, begin="09:26", env=None, vix=None, **settings):
-        """`env` stands in for single lines of `.env`, `settings` for those of `.env_bot`; `vix` prices puts."""
+    def __init__(
+        self, home, *, speed, day=None, session=SESSION, begin="09:26", env=None, vix=None, live=False, **settings
+    ):
+        """`env` stands in for single lines of `.env`, `settings` for those of `.env_bot`; `vix` prices puts.
+
+        `live`: outside test mode, at what stands in for live accounts.
+        """
         self.home, self.speed, self.session = home, speed, session
+        self.mode = Mode.LIVE if live else Mode.PAPER
         words = ["--data", str(write_day(home / "bars.csv", day or rising_day())), "--day", DAY.isoformat()]
         words += [] if vix is None else ["--vix", str(write_vix(home / "vix.csv", vix))]
+        if live:
+            with_history(home / "bars.csv")
+            words.append("--live-accounts")
+            settings = LIVE | settings
         self.sandbox = subprocess.Popen(
             [sys.executable, "-c", CLI, "sandbox", "--json", *FREE, *words, "--speed", str(speed), "--begin", begin],
             stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
@@ -118,7 +129,7 @@ class Floor:
 
     def trades(self):
         """Return the rows of the trade history that were entered."""
-        with (self.home / "output" / "trades" / "trade_history_paper.csv").open(encoding="utf-8") as file:
+        with (self.home / "output" / "trades" / f"trade_history_{self.mode}.csv").open(encoding="utf-8") as file:
             return [row for row in csv.DictReader(file) if row["entry_timestamp"]]
 
     def close(self):
@@ -146,6 +157,6 @@ def agrees(floor, broker="alpaca"):
     assert len(labels) == len(set(labels))
     assert sum(label.endswith("entry1") for label in labels) == 1
     assert any("-stop" in label for label in labels)
-    assert verify(floor.home / "output" / "journal" / "tbot_paper.sqlite3").ok
-    assert replay_day(floor.home, DAY, Mode.PAPER).identical
+    assert verify(floor.home / "output" / "journal" / f"tbot_{floor.mode}.sqlite3").ok
+    assert replay_day(floor.home, DAY, floor.mode).identical
     return trade
