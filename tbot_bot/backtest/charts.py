@@ -12,6 +12,8 @@ WIDE: Final = 1000.0
 HIGH: Final = 300.0
 _LABELS: Final = 4
 _ROOM: Final = 0.04
+_NOTHING: Final = 0.01
+"""Height of a chart of nothing but zeros."""
 _TITLES_MAX: Final = 800
 """More days than these get no word at the pointer; the page stays light."""
 
@@ -25,9 +27,11 @@ class Scale:
         """Take in `low` and `high`, and 0 where `zero`."""
         if zero:
             low, high = min(low, 0.0), max(high, 0.0)
-        room = (high - low) * _ROOM or abs(high) * _ROOM or 1.0
+        room = (high - low) * _ROOM or abs(high) * _ROOM or _NOTHING
         self.low = low if zero and low == 0 else low - room
         self.high = high if zero and high == 0 else high + room
+        if self.low == self.high:
+            self.low -= room
 
     def at(self, value: float) -> float:
         """Return the height of `value`."""

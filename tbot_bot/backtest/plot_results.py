@@ -120,8 +120,8 @@ def _figures(figures: Figures) -> str:
     )
     return (
         '<h2>Figures</h2><div class="scroll"><table class="figures"><tr><th>Figure</th><th>Value</th>'
-        f'<th>Range</th></tr>{rows}</table></div><p class="quiet">{note} Sharpe, Sortino and volatility are annualised over 252 days, '
-        "without a riskless rate. Expectancy is the average result over the average loss.</p>"
+        f'<th>Range</th></tr>{rows}</table></div><p class="quiet">{note} Sharpe, Sortino and volatility are '
+        "annualised over 252 days, without a riskless rate. Expectancy is the average result over the average loss.</p>"
     )
 
 
