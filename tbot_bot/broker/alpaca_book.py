@@ -13,6 +13,7 @@ or silent while it is down) and look-ups. The book takes them all and yields onl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Final
 
 from tbot_bot.broker.alpaca_requests import opens
 from tbot_bot.broker.alpaca_wire import (
@@ -42,6 +43,8 @@ from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.core.orders import BrokerOrderStatus, Fill, OrderRequest
+
+_NO_REASON: Final = "rejected by Alpaca, which gives no reason"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,6 +143,14 @@ class AlpacaBook:
         """Return how much of the order Alpaca has executed, as far as told."""
         page = self._pages.get(client_order_id)
         return ZERO if page is None or page.order is None else max(page.order.filled, page.told)
+
+    def reason(self, client_order_id: str) -> str:
+        """Return why the order has ended, as the stream told; for a refusal, that Alpaca tells none; else empty."""
+        page = self._pages.get(client_order_id)
+        if page is None or page.order is None:
+            return ""
+        refused = page.order.status is BrokerOrderStatus.REJECTED
+        return page.reason or (_NO_REASON if refused else "")
 
     def opposite(self, request: OrderRequest) -> dict[str, str]:
         """Return our open entries on the other side of the same instrument: Alpaca's ids by ours."""
@@ -297,8 +308,7 @@ class AlpacaBook:
             case BrokerOrderStatus.CANCELLED if page.by:
                 return [OrderReplaced(at=at, client_order_id=oid, by=page.by)]
             case BrokerOrderStatus.REJECTED:
-                why = reason or "rejected by Alpaca, which gives no reason"
-                return [OrderRejected(at=at, client_order_id=oid, reason=why)]
+                return [OrderRejected(at=at, client_order_id=oid, reason=reason or _NO_REASON)]
             case BrokerOrderStatus.CANCELLED:
                 return [OrderCancelled(at=at, client_order_id=oid, reason=reason)]
             case BrokerOrderStatus.EXPIRED:

@@ -194,7 +194,8 @@ class AlpacaBroker:
             self._orders.refuse_to_tell_too_early(client_order_id)
             return None
         self._tell(self.book.on_order(found))
-        return told_order(found, self.book.request(client_order_id), NAME)
+        told = told_order(found, self.book.request(client_order_id), NAME)
+        return replace(told, reason=told.reason or self.book.reason(client_order_id))
 
     async def orders_since(self, at: Instant) -> tuple[BrokerOrder, ...]:
         """Return the orders of our making that were submitted at or after `at`, oldest first, whoever sent them."""

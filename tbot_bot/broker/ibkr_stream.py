@@ -10,6 +10,7 @@ from tbot_bot.broker.ibkr_link import GatewayLink
 from tbot_bot.broker.ibkr_lookup import ContractDesk
 from tbot_bot.broker.ibkr_market import IbkrMarket
 from tbot_bot.core.bars import Bar, Quote
+from tbot_bot.core.halts import TradingHalt
 from tbot_bot.core.instants import SECOND, Instant, instant
 from tbot_bot.core.money import ZERO
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ib_async import IB, RealTimeBarList, Ticker
 
 PIECE_SECONDS: Final = 5
+_HALTS: Final[Mapping[float, str]] = {0.0: "", 1.0: "halted", 2.0: "halted for volatility"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class IbkrStream:
         self._link, self._contracts, self._market, self._now = link, contracts, market, now
         self._held: dict[str, _Subscription] = {}
         self._quotes: dict[str, Quote] = {}
+        self._stopped: set[str] = set()
+        self._halts: list[TradingHalt] = []
 
     @property
     def epoch(self) -> object | None:
@@ -83,6 +87,11 @@ class IbkrStream:
         quotes, self._quotes = self._quotes, {}
         return quotes
 
+    def take_halts(self) -> tuple[TradingHalt, ...]:
+        """Return where trading was stopped, or goes on, since the last call."""
+        halts, self._halts = tuple(self._halts), []
+        return halts
+
     async def minute_bars(self, symbol: str, start: Instant, end: Instant) -> tuple[Bar, ...]:
         """Return the complete bars of one minute; raises as `IbkrMarket.minute_bars` does."""
         return await self._market.minute_bars(symbol, start, end)
@@ -91,7 +100,16 @@ class IbkrStream:
         """Return bid and ask; raises as `IbkrMarket.quote` does."""
         return await self._market.quote(symbol)
 
+    def _told_of_halts(self, symbol: str, ticker: "Ticker") -> None:
+        """Hear tick 49: 0 trades, 1 halted, 2 halted for volatility; anything else (-1, nothing) says nothing."""
+        word = _HALTS.get(ticker.halted)
+        if word is None or bool(word) is (symbol in self._stopped):
+            return
+        (self._stopped.add if word else self._stopped.discard)(symbol)
+        self._halts.append(TradingHalt(symbol=symbol, at=self._now(), halted=bool(word), reason=word))
+
     def _quoted(self, symbol: str, ticker: "Ticker") -> None:
+        self._told_of_halts(symbol, ticker)
         bid, ask = known_number(ticker.bid), known_number(ticker.ask)
         if bid is None or ask is None or min(bid, ask) <= ZERO:
             return

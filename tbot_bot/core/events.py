@@ -11,6 +11,7 @@ from typing import Final
 
 from tbot_bot.core.bars import Bar, Imbalance, Quote, VixReading
 from tbot_bot.core.codec import record
+from tbot_bot.core.halts import HaltsTold
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.options import PutQuote
 from tbot_bot.core.orders import Account, Fill, Position
@@ -381,6 +382,7 @@ Event = (
     | BarsClosed
     | QuotesRead
     | ImbalancesRead
+    | HaltsTold
     | VixRead
     | PutQuotesRead
     | OrderEvent

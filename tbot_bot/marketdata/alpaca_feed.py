@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from tbot_bot.core.backoff import Patience, pause_after
 from tbot_bot.core.bars import Bar, Quote
 from tbot_bot.core.errors import BrokerUnavailable, UnknownMessage
+from tbot_bot.core.halts import TradingHalt
 from tbot_bot.core.instants import MINUTE, SECOND, Duration, Instant, iso, later
 from tbot_bot.marketdata.alpaca_feed_wire import (
     Frame,
@@ -109,6 +110,7 @@ class AlpacaFeed:
         self._since: dict[str, Instant] = {}
         self._bars: list[Bar] = []
         self._quotes: dict[str, Quote] = {}
+        self._halts: list[TradingHalt] = []
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.connected = False
@@ -148,8 +150,9 @@ class AlpacaFeed:
         """Return what has come since the last call."""
         bars, self._bars = self._bars, []
         quotes, self._quotes = self._quotes, {}
+        halts, self._halts = self._halts, []
         self.arrived.clear()
-        return Arrived(bars=tuple(bars), quotes=quotes)
+        return Arrived(bars=tuple(bars), quotes=quotes, halts=tuple(halts))
 
     async def bars(self, symbols: tuple[str, ...], since: Instant, until: Instant) -> tuple[Bar, ...]:
         """Return the minute bars of `symbols` from `since` on that end by `until`.
@@ -279,13 +282,14 @@ class AlpacaFeed:
 
     def _heard(self, frame: Frame) -> None:
         self._bars += frame.bars
+        self._halts += frame.halts
         for quote in frame.quotes:
             self._quotes[quote.symbol] = quote
         for one in frame.said:
             self._obey(one)
         if frame.unread:
             self._around.note(f"{frame.unread} messages of the data stream could not be read")
-        if frame.bars or frame.said:
+        if frame.bars or frame.halts or frame.said:
             self.arrived.set()
 
     def _obey(self, one: StreamError | Subscription | Greeting) -> None:

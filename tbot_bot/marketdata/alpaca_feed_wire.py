@@ -8,13 +8,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Final
 
 from tbot_bot.core.bars import Bar, Quote
 from tbot_bot.core.errors import UnknownMessage
+from tbot_bot.core.halts import TradingHalt
 from tbot_bot.core.instants import MINUTE, Instant, parse_iso
 from tbot_bot.core.money import exact
 
 Message = Mapping[str, object]
+_STOPPED: Final = frozenset({"2", "H", "P"})
+"""Status codes: trading halt (CTA), trading halt and volatility pause (UTP)."""
+_GOES_ON: Final = frozenset({"3", "T"})
+"""Resume (CTA), trading resumption (UTP). Quotation resumption (Q) lets nobody trade yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,7 @@ class Frame:
 
     bars: tuple[Bar, ...] = ()
     quotes: tuple[Quote, ...] = ()
+    halts: tuple[TradingHalt, ...] = ()
     said: tuple[StreamError | Subscription | Greeting, ...] = ()
     unread: int = 0
     """Messages that could not be read."""
@@ -56,8 +63,9 @@ def auth(key: str, secret: str) -> str:
 
 
 def subscribing(action: str, symbols: Sequence[str]) -> str:
-    """Return the message that begins (`subscribe`) or ends (`unsubscribe`) bars and quotes of `symbols`."""
-    return json.dumps({"action": action, "bars": list(symbols), "quotes": list(symbols)})
+    """Return the message that begins (`subscribe`) or ends (`unsubscribe`) bars, quotes and statuses of `symbols`."""
+    named = list(symbols)
+    return json.dumps({"action": action, "bars": named, "quotes": named, "statuses": named})
 
 
 def frame_of(text: str | bytes) -> Frame:
@@ -71,6 +79,7 @@ def frame_of(text: str | bytes) -> Frame:
         raise UnknownMessage("a frame that is no list")
     bars: list[Bar] = []
     quotes: list[Quote] = []
+    halts: list[TradingHalt] = []
     said: list[StreamError | Subscription | Greeting] = []
     unread = 0
     for one in told:
@@ -80,6 +89,8 @@ def frame_of(text: str | bytes) -> Frame:
                     bars.append(bar_of(str(one.get("S")), one))
                 case "q":
                     quotes.append(quote_of(str(one.get("S")), one))
+                case "s":
+                    halts += halts_of(one)
                 case "error":
                     said.append(StreamError(code=_whole(one, "code"), text=str(one.get("msg"))))
                 case "success":
@@ -90,7 +101,21 @@ def frame_of(text: str | bytes) -> Frame:
                     pass  # channels that were not asked for
         except UnknownMessage:
             unread += 1
-    return Frame(bars=tuple(bars), quotes=tuple(quotes), said=tuple(said), unread=unread)
+    return Frame(bars=tuple(bars), quotes=tuple(quotes), halts=tuple(halts), said=tuple(said), unread=unread)
+
+
+def halts_of(told: Message) -> list[TradingHalt]:
+    """Return what a status says of halts: one, or none where it is about something else.
+
+    Raises:
+        UnknownMessage: it cannot be read.
+    """
+    code = str(told.get("sc"))
+    if code not in _STOPPED | _GOES_ON:
+        return []
+    words = [str(told.get(name) or "") for name in ("sm", "rm")]
+    reason = ", ".join(word for word in words if word)
+    return [TradingHalt(symbol=str(told.get("S")), at=_moment(told), halted=code in _STOPPED, reason=reason)]
 
 
 def bars_of(value: object) -> tuple[tuple[Bar, ...], str]:
@@ -198,6 +223,6 @@ def _moment(told: Message) -> Instant:
 
 
 __all__ = [
-    "Frame", "Greeting", "StreamError", "Subscription", "auth", "bar_of", "bars_of", "frame_of", "quote_of",
-    "quotes_of", "subscribing",
+    "Frame", "Greeting", "StreamError", "Subscription", "auth", "bar_of", "bars_of", "frame_of", "halts_of",
+    "quote_of", "quotes_of", "subscribing",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from tbot_bot.core.bars import Bar, Quote
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused
+from tbot_bot.core.halts import TradingHalt
 from tbot_bot.core.instants import SECOND, Duration, Instant, minutes
 from tbot_bot.core.token_bucket import Limit, TokenBucket
 from tbot_bot.marketdata.five_seconds import MinuteFold
@@ -61,6 +62,10 @@ class BarLine(Protocol):
 
     def take_quotes(self) -> Mapping[str, Quote]:
         """Return the newest quotes since the last call, of what is followed."""
+        ...
+
+    def take_halts(self) -> tuple[TradingHalt, ...]:
+        """Return where trading was stopped, or goes on, since the last call, of what is followed."""
         ...
 
     async def minute_bars(self, symbol: str, start: Instant, end: Instant) -> tuple[Bar, ...]:
@@ -150,7 +155,7 @@ class IbkrFeed:
         """Return what has come since the last call."""
         bars, self._bars = self._bars, []
         self.arrived.clear()
-        return Arrived(bars=tuple(bars), quotes=self._line.take_quotes())
+        return Arrived(bars=tuple(bars), quotes=self._line.take_quotes(), halts=self._line.take_halts())
 
     async def bars(self, symbols: tuple[str, ...], since: Instant, until: Instant) -> tuple[Bar, ...]:
         """Return the minute bars of `symbols` from `since` on that end by `until`, and in which shares were traded.
@@ -223,7 +228,7 @@ class IbkrFeed:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
-                continue
+                continue  # nothing has changed, and it is time for a look all the same
             self._changed.clear()
 
     async def _keep(self) -> None:

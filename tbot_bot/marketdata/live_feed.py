@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tbot_bot.core.bars import Bar, Quote
+from tbot_bot.core.halts import TradingHalt
 from tbot_bot.core.instants import Duration, Instant, later
 
 
@@ -21,6 +22,8 @@ class Arrived:
     bars: tuple[Bar, ...] = ()
     quotes: Mapping[str, Quote] = field(default_factory=dict)
     """The newest of each symbol that was quoted."""
+    halts: tuple[TradingHalt, ...] = ()
+    """Of trading, as they came."""
 
 
 class LiveFeed(Protocol):

@@ -3,6 +3,7 @@
 from typing import Final
 
 from tbot_bot.core import events
+from tbot_bot.core.halts import HaltsTold, TradingHalt
 from tbot_bot.core.money import plain
 from tbot_bot.core.screening import Outcome, Verdict
 from tbot_bot.reporting.facts import Fact, Level, Remark
@@ -72,6 +73,8 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
             return (head, *(_screened(event, verdict) for verdict in event.verdicts))
         case events.QuotesRead() | events.ImbalancesRead():
             return ()
+        case HaltsTold():
+            return tuple(_halt(event, one) for one in event.halts)
         case events.VixRead():
             known = event.reading
             price, text = (None, "no source had a value") if known is None else (known.value, f"from {known.source}")
@@ -113,6 +116,11 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
             return (Fact(timestamp=event.at, level=_I, event="market_over"),)
         case _:
             return (_of_order(event),)
+
+
+def _halt(event: HaltsTold, one: TradingHalt) -> Fact:
+    name = "trading_halted" if one.halted else "trading_goes_on"
+    return Fact(timestamp=event.at, level=_Q, event=name, symbol=one.symbol, text=one.reason)
 
 
 def _position(event: events.PositionDiffers | events.PositionAgrees) -> Fact:

@@ -73,9 +73,10 @@ class LinkLimits:
     silence_max_seconds: float = SILENCE_MAX_SECONDS
 
     @classmethod
-    def of(cls, bot: BotSettings) -> Self:
-        """Return the owner's patience."""
-        return cls(retries=bot.api_retry_limit, timeout_seconds=bot.api_timeout / SECOND)
+    def of(cls, bot: BotSettings, speed: float = 1.0) -> Self:
+        """Return the owner's patience; `speed` is the clock's, since an answer's way takes so much market time."""
+        drift_max = Duration(round(DRIFT_MAX * max(speed, 1.0)))
+        return cls(retries=bot.api_retry_limit, timeout_seconds=bot.api_timeout / SECOND, drift_max=drift_max)
 
     @property
     def pause_seconds(self) -> float:

@@ -14,6 +14,7 @@ from tbot_bot.core.bars import Imbalance, Quote, VixReading
 from tbot_bot.core.commands import ReadPutQuotes
 from tbot_bot.core.errors import BrokerProblem
 from tbot_bot.core.events import Event, ImbalancesRead, PutQuotesRead, VixRead
+from tbot_bot.core.halts import HaltsTold
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.screening import Verdict
 from tbot_bot.marketdata.live_feed import LiveFeed, MinuteBook, Told
@@ -201,6 +202,8 @@ class LiveMarket:
         came = self.feed.take()
         self.book.add(came.bars)
         self._quotes.update(came.quotes)
+        if came.halts:
+            self.inbox.put(lambda now: HaltsTold(at=now, halts=came.halts))
 
     def streamed(self, until: Instant) -> None:
         """Take note that the stream has had time to tell all bars that ended by `until`."""

@@ -213,7 +213,7 @@ class Runner:
             log=self._log,
             wall_clock=wall_now,
             engage=self._engage,
-            link_limits=LinkLimits.of(bot),
+            link_limits=LinkLimits.of(bot, clock.speed),
             links=links,
         )
         controls = Controls([])

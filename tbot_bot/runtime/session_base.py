@@ -13,6 +13,7 @@ from tbot_bot.core.events import (
     EntriesSuspended,
     OrderEvent,
     OrderFilled,
+    OrderRejected,
     ScreenCompleted,
 )
 from tbot_bot.core.instants import SECOND, Duration, Instant, later
@@ -26,6 +27,7 @@ from tbot_bot.runtime.reconcile import BrokerReconciler, missed_fills, read_acco
 from tbot_bot.runtime.session_controls import Controls
 from tbot_bot.runtime.shell import SessionShell
 from tbot_bot.runtime.watchdog_bot import LinkBoard, Watchdog
+from tbot_bot.trading.orders_bot import OrderState
 
 
 class SessionBase(ABC):
@@ -99,9 +101,15 @@ class SessionBase(ABC):
                 await self._shell.take(event)
 
     def _is_known(self, event: OrderEvent) -> bool:
-        """Return whether `event` is about an order of this session: an account may be shared, and days have others."""
+        """Return whether `event` is about an order of this session: an account may be shared, and days have others.
+
+        A refusal of an order that counts as refused already is none: a look-up and the stream both tell it.
+        """
         order_id = event.fill.client_order_id if isinstance(event, OrderFilled) else event.client_order_id
-        return order_id in self._shell.engine.state.orders
+        order = self._shell.engine.state.orders.get(order_id)
+        if order is None:
+            return False
+        return not (isinstance(event, OrderRejected) and order.state is OrderState.REJECTED)
 
     # --- while it runs ------------------------------------------------------------------------------------------------
 

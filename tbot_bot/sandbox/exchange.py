@@ -56,6 +56,8 @@ class Exchange:
         self.desks = {name: Desk(name, market, cash=cash) for name, cash in accounts.items()}
         self.faults = FaultPlan(self.now)
         self._halted: frozenset[str] = frozenset()
+        self._halted_since: dict[str, Instant] = {}
+        """Of what is told as halted."""
         self._usual = {name: desk.rules.participation for name, desk in self.desks.items()}
         self._watches: list[Watch] = []
         self._obeying = False
@@ -93,7 +95,6 @@ class Exchange:
         """Stop or resume trading in a share and the puts on it."""
         self._halted = self._halted | {symbol} if halted else self._halted - {symbol}
         self._obey_faults()
-        self.publish(Trading(symbol, self.now(), halted))
 
     @property
     def halted(self) -> frozenset[str]:
@@ -166,6 +167,14 @@ class Exchange:
         halted = self.halted
         for name, desk in self.desks.items():
             desk.set_rules(halted=halted, participation=self.faults.participation(name, self._usual[name]))
+        for symbol in sorted(halted.symmetric_difference(self._halted_since)):
+            if symbol in halted:
+                self._halted_since[symbol] = self.now()
+                self.market.stop(symbol, self.now())
+            else:
+                del self._halted_since[symbol]
+                self.market.go_on(symbol, self.now())
+            self.publish(Trading(symbol, self.now(), symbol in halted))
 
     def _tell_tape(self, at: Instant) -> None:
         """Tell the trades of the tick that ended at `at`, the quotes of now, and bars that are complete."""
@@ -182,7 +191,8 @@ class Exchange:
                 if quote is not None:
                     self.publish(quote)
         for bar in self.market.minute_bars(at):
-            self.publish(bar)
+            if bar.start < self._halted_since.get(bar.symbol, at):  # some of its minute was traded
+                self.publish(bar)
 
     def _unwatch(self, watch: Watch) -> None:
         if watch in self._watches:

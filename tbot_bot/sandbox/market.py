@@ -77,6 +77,8 @@ class SandboxMarket:
         self._cut: dict[str, dict[int, Bar]] = {}
         self._cut_of = Instant(0)
         self._volatilities: dict[tuple[str, int], float | None] = {}
+        self._stopped: dict[str, list[tuple[Instant, Instant | None]]] = {}
+        """From when till when a share was halted; None: it still is."""
 
     def knows(self, symbol: str) -> bool:
         """Return whether the share is traded here."""
@@ -107,6 +109,24 @@ class SandboxMarket:
     def minute_bars(self, end: Instant) -> tuple[Bar, ...]:
         """Return the source's bars that are complete exactly at `end`, by symbol."""
         return tuple(bar for bar in self._by_start.get(Instant(end - self.source.span), {}).values() if bar.end == end)
+
+    def stop(self, symbol: str, at: Instant) -> None:
+        """Remember that nothing is traded in a share from now on."""
+        self._stopped.setdefault(symbol, []).append((at, None))
+
+    def go_on(self, symbol: str, at: Instant) -> None:
+        """Remember that a share is traded again."""
+        begun, _ = self._stopped[symbol].pop()
+        self._stopped[symbol].append((begun, at))
+
+    def bars_until(self, symbol: str, at: Instant) -> tuple[Bar, ...]:
+        """Return the source's bars that ended by `at`, without those in which the share was halted throughout."""
+        return tuple(bar for bar in self.source.bars_until(symbol, at) if self.is_traded(bar))
+
+    def is_traded(self, bar: Bar) -> bool:
+        """Return whether the share was not halted for the whole of `bar`."""
+        halts = self._stopped.get(bar.symbol, ())
+        return not any(begun <= bar.start and (ended is None or bar.end <= ended) for begun, ended in halts)
 
     def price(self, symbol: str, at: Instant) -> Decimal | None:
         """Return the share's last price known at `at`; before the first, the previous close."""

@@ -48,7 +48,7 @@ class TapeHistory:
         else:
             put = None if self._market.knows(symbol) else self._market.instrument(symbol)
             source = symbol if put is None else put.underlying
-            bars = self._market.source.bars_until(source, now)
+            bars = self._market.bars_until(source, now)
             found = _joined(bars if put is None else self._modelled(put, bars), span.length)
         return (bar for bar in found if start <= bar.start <= end)
 
@@ -63,7 +63,7 @@ class TapeHistory:
             session = trading_day(day)
             found.append(Bar(symbol, session.open_at, session.close_at, close, close, close, close, volume))
         found.reverse()
-        today = market.source.bars_until(symbol, now)
+        today = market.bars_until(symbol, now)
         return [*found, *_joined(today, market.day.close_at - market.day.open_at)] if today else found
 
     def trades(self, symbol: str, start: Instant, end: Instant) -> Iterator[Trade]:

@@ -247,7 +247,7 @@ class DataSubscriptions:
             yield _time(ticks, at)
         if before is not None:
             yield _price(ticks, _CLOSE, exact(repr(before)))
-        today = tws_history.joined(market.source.bars_until(symbol, at))
+        today = tws_history.joined(market.bars_until(symbol, at))
         if today is not None:
             ticks.volume = Decimal(round(today.volume))
             for tick, value in ((_OPEN, today.open), (_HIGH, today.high), (_LOW, today.low)):

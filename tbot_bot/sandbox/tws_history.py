@@ -89,12 +89,12 @@ def _pieces(market: SandboxMarket, listed: Listed, at: Instant, *, fine: bool) -
     if listed.sec_type != "STK":
         return
     opened = market.day.open_at
-    whole = () if fine else market.source.bars_until(listed.symbol, at)
+    whole = () if fine else market.bars_until(listed.symbol, at)
     yield from whole
     begin = max((Instant(bar.end) for bar in whole), default=opened)
     while begin < min(at, market.day.close_at):
         for tick in sorted(market.ticks(listed.symbol, begin).values()):
-            if tick.end <= at:
+            if tick.end <= at and market.is_traded(tick):
                 yield tick
         begin = later(begin, market.source.span)
 

@@ -2,7 +2,8 @@
 
 A link that is impaired (a broker's, or the market's data) stops entries there until it is restored; a broker that
 is lost is halted and left. A position that differs at the broker halts its symbol there: no entries, and where less
-is held than we count on, no exit either, which could turn the account around. A person has to look at it.
+is held than we count on, no exit either, which could turn the account around. A person has to look at it. Where the
+exchange has stopped trading in a share, nothing is opened in it.
 """
 
 from decimal import Decimal
@@ -21,14 +22,22 @@ from tbot_bot.core.events import (
     PositionAgrees,
     PositionDiffers,
 )
+from tbot_bot.core.halts import HaltsTold
 from tbot_bot.core.money import ZERO, plain
-from tbot_bot.trading import losses
+from tbot_bot.trading import losses, market_halts
 from tbot_bot.trading.session_state import SessionState, Trade
 
 WATCHDOG: Final = "watchdog"
 """Code of the halt of a broker that was lost."""
 HealthEvent = (
-    EntriesSuspended | EntriesResumed | LinkImpaired | LinkRestored | BrokerLost | PositionDiffers | PositionAgrees
+    EntriesSuspended
+    | EntriesResumed
+    | LinkImpaired
+    | LinkRestored
+    | BrokerLost
+    | PositionDiffers
+    | PositionAgrees
+    | HaltsTold
 )
 HEALTH_EVENTS: Final[tuple[type, ...]] = (
     EntriesSuspended,
@@ -38,6 +47,7 @@ HEALTH_EVENTS: Final[tuple[type, ...]] = (
     BrokerLost,
     PositionDiffers,
     PositionAgrees,
+    HaltsTold,
 )
 
 
@@ -56,12 +66,17 @@ def remember(state: SessionState, event: HealthEvent) -> None:
             state.differing[event.broker, event.symbol] = event.found - event.expected
         case PositionAgrees():
             state.differing.pop((event.broker, event.symbol), None)
+        case HaltsTold():
+            market_halts.remember(state, event)
         case BrokerLost():
             pass  # the halt says it
 
 
 def on_health(state: SessionState, event: HealthEvent) -> None:
     """Take note of `event`, halt what has to be halted, and call a person where one is needed."""
+    if isinstance(event, HaltsTold):
+        market_halts.on_halts(state, event)
+        return
     before = state.impaired.get(event.link, "") if isinstance(event, LinkImpaired | LinkRestored) else ""
     remember(state, event)
     match event:
@@ -98,10 +113,12 @@ def why_no_entries(state: SessionState, broker: str) -> str:
     return state.halted.get(broker, "") or (f"suspended by the watchdog, {impaired}" if impaired else "")
 
 
-def symbol_halt(state: SessionState, broker: str, symbol: str) -> str:
+def symbol_halt(state: SessionState, broker: str, symbol: str, underlying: str = "") -> str:
     """Return why nothing may be opened in the instrument `symbol` at `broker`; empty where it may."""
     by = state.differing.get((broker, symbol))
-    return "" if by is None else f"{broker} holds {plain(by)} beside what it should: see the alert"
+    if by is None:
+        return market_halts.why_halted(state, symbol, underlying)
+    return f"{broker} holds {plain(by)} beside what it should: see the alert"
 
 
 def expected_positions(state: SessionState, broker: str) -> dict[str, Decimal]:

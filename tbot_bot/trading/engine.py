@@ -55,6 +55,7 @@ from tbot_bot.trading.best_signals import outranked
 from tbot_bot.trading.closing import close_the_books
 from tbot_bot.trading.instrument_choice import inverse_etf
 from tbot_bot.trading.live_candidates import fix_shares
+from tbot_bot.trading.market_halts import believe_bars
 from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
 from tbot_bot.trading.signal_filters import ask_filters, vix_answer
 from tbot_bot.trading.spec import SessionSpec
@@ -170,6 +171,7 @@ class Engine:
         if live:
             phases.advance(state, self._enter, inclusive=False)
         at = event.at
+        believe_bars(state, event.bars)
         signals: list[Signal] = []
         for bar in event.bars:
             symbol = bar.symbol

@@ -237,7 +237,7 @@ def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal
         broker_halted=broker_health.why_no_entries(state, trade.broker),
         capabilities=broker.capabilities,
         tradable=all(rule.outcome is not Outcome.FAILED for rule in verdict.rules if rule.rule == "tradable"),
-        symbol_halt=broker_health.symbol_halt(state, trade.broker, instrument.symbol),
+        symbol_halt=broker_health.symbol_halt(state, trade.broker, instrument.symbol, trade.symbol),
         known_order_ids=frozenset(state.orders),
         blocked=trade.symbol in state.spec.limits.blocked_symbols or trade.symbol in state.traded_earlier,
         session_trades=state.approved(trade.broker),

@@ -149,6 +149,8 @@ def protect(state: SessionState, trade: Trade) -> None:
     standing = [order for order in resting if _stands(order)]
     if resting and not standing:
         return  # its replacement was refused, and it may rest still: two stops could sell twice
+    if len(standing) < len(resting):
+        return  # the one before it has been replaced, and the broker has not said so: it is asked again when it has
     if any(order.state is OrderState.UNKNOWN for order in standing):
         return  # it is looked up first: what would take its place might find nothing there, or both of them resting
     current = standing[-1] if standing else None
@@ -208,7 +210,11 @@ def _send(state: SessionState, trade: Trade, leg: Leg, request: OrderRequest) ->
     approved = approve_exit(request, holding)
     if isinstance(approved, ApprovedOrder):
         submit(state, trade, leg, approved)
+        trade.unsent.discard(leg)
         return True
+    if leg in trade.unsent:
+        return False  # told already, and tried again at each event
+    trade.unsent.add(leg)
     state.anomaly(request.client_order_id, f"not sent: {approved}")
     state.emit(
         RaiseAlert(

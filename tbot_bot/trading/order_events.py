@@ -109,6 +109,8 @@ def _on_status(
     match leg:
         case Leg.STOP:
             protection.on_stop_lost(state, trade, reason, refused=isinstance(event, OrderRejected))
+            if isinstance(event, OrderReplaced) and not trade.exit_code:
+                exit_desk.protect(state, trade)  # more may be held, or the price further on, than when it was asked
         case Leg.EXIT if state.held(trade) > ZERO:
             exit_desk.on_exit_refused(state, trade, reason)
             return  # the next bar tries again, not this instant

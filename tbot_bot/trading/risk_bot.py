@@ -52,7 +52,7 @@ class RiskView:
     capabilities: Capabilities
     tradable: bool
     symbol_halt: str = ""
-    """Why this instrument is halted at this broker: what is held there is not what should be."""
+    """Why nothing is opened in it: trading is stopped, or this broker holds what it should not."""
     known_order_ids: frozenset[str]
     blocked: bool
     session_trades: int

@@ -8,6 +8,7 @@ from typing import Final
 
 from tbot_bot.core.bars import Imbalance, Quote, VixReading
 from tbot_bot.core.commands import AnomalySeen, Output, Phase
+from tbot_bot.core.halts import TradingHalt
 from tbot_bot.core.identity import Leg
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import Instrument
@@ -72,6 +73,8 @@ class Trade:
     exit_code: str = ""
     exit_decision_price: Decimal = ZERO
     exit_failures: int = 0
+    unsent: set[Leg] = field(default_factory=set)
+    """Legs of which the gate let nothing through, and a person was told."""
     unprotected_since: Instant | None = None
     """Since when no live stop covers what is held; None while one does."""
     unprotected_told: bool = False
@@ -127,6 +130,8 @@ class SessionState:
     """End of the last bar of a symbol."""
     quotes: dict[str, Quote] = field(default_factory=dict)
     imbalances: dict[str, Imbalance] = field(default_factory=dict)
+    market_halts: dict[str, TradingHalt] = field(default_factory=dict)
+    """By symbol: where trading is stopped at present."""
     vix: VixReading | None = None
     vix_waiting: list[Signal] = field(default_factory=list)
     signaled: int = 0

@@ -46,6 +46,7 @@ from tbot_bot.core.identity import Leg, StrategyName, trade_id
 from tbot_bot.core.money import ZERO, exact
 from tbot_bot.core.orders import Direction, Fill, OrderRequest
 from tbot_bot.trading.broker_health import HealthEvent, note_foreign, remember
+from tbot_bot.trading.market_halts import believe_bars
 from tbot_bot.trading.order_desk import set_state
 from tbot_bot.trading.order_events import TRIGGERS
 from tbot_bot.trading.orders_bot import Trigger, apply, apply_fill, bust, new_order
@@ -84,6 +85,7 @@ class Follower:
         state = self.state
         match event:
             case BarsClosed():
+                believe_bars(state, event.bars)
                 for bar in event.bars:
                     if bar.end >= state.last_seen.get(bar.symbol, 0):
                         state.last_price[bar.symbol], state.last_seen[bar.symbol] = bar.close, bar.end

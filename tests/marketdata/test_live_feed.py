@@ -325,3 +325,16 @@ def test_refused_keys_leave_the_data_to_be_asked_for(rig):
     assert asyncio.run(listen())
     assert "402 auth failed" in one.notes[0]
     assert "wrong" not in one.notes[0]
+
+
+@pytest.mark.parametrize(("code", "halted"), [("2", True), ("H", True), ("P", True), ("3", False), ("T", False)])
+def test_a_status_of_either_tape_tells_a_halt_or_its_end(code, halted):
+    told = {"T": "s", "S": "AAA", "sc": code, "sm": "Words", "rc": "LUDP", "rm": "More", "t": "2025-09-02T13:35:00Z"}
+    frame = frame_of(json.dumps([told]))
+    assert [(one.symbol, one.halted, one.reason) for one in frame.halts] == [("AAA", halted, "Words, More")]
+
+
+def test_a_status_about_something_else_is_no_halt_and_one_without_a_time_is_counted():
+    quoting = {"T": "s", "S": "AAA", "sc": "Q", "sm": "Quotation Resumption", "t": "2025-09-02T13:35:00Z"}
+    frame = frame_of(json.dumps([quoting, {"T": "s", "S": "AAA", "sc": "H"}]))
+    assert (frame.halts, frame.unread) == ((), 1)

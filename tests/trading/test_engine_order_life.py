@@ -369,3 +369,18 @@ def test_a_replacement_by_a_stranger_is_an_anomaly():
     answer = told.tell(OrderReplaced(at=told.at, client_order_id=stop.client_order_id, by="whom"))
 
     assert AnomalySeen in [type(output) for output in answer]
+
+
+def test_while_the_stop_before_it_is_not_told_as_gone_a_stop_is_not_moved_and_nobody_is_called():
+    told, _, stop = entered()
+    told.bars(21, AAA=104.50)
+    second = told.orders("stop")[1]
+    # the word that the first one is replaced is on its way
+    told.tell(OrderAcknowledged(at=told.at, client_order_id=second.client_order_id, broker_order_id="2"))
+    told.bars(22, AAA=106.00)
+    assert told.orders("stop") == [stop, second]
+    assert alarms(told) == []
+    told.tell(OrderReplaced(at=told.at, client_order_id=stop.client_order_id, by=second.client_order_id))
+    third = told.orders("stop")[2]
+    assert third.replaces == second.client_order_id
+    assert third.stop.price > second.stop.price
