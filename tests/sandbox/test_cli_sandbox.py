@@ -145,3 +145,12 @@ def test_words_that_cannot_be_used_are_refused(words, told):
     assert status in {1, 2}
     assert told in errors
     assert "Traceback" not in errors
+
+
+def test_it_stands_in_for_live_accounts_only_when_asked(start):
+    paper, live = start("--speed", "hand"), start("--speed", "hand", "--live-accounts")
+    assert paper.settings["IBKR_PAPER_ACCOUNT_NUMBER"].startswith("D")
+    assert not [name for name in paper.settings if "LIVE" in name]
+    assert not live.settings["IBKR_LIVE_ACCOUNT_NUMBER"].upper().startswith("D")
+    assert live.settings["ALPACA_LIVE_URL"] == live.settings["ALPACA_DATA_URL"]
+    assert not [name for name in live.settings if "PAPER" in name]
