@@ -1,5 +1,7 @@
 """The ledger in the form of other programs. A new form is one function and one line in `EXPORTERS`.
 
+What needs more than the ledger itself (a mapping, a folder, other books) is put together in `runtime/ledger_export.py`.
+
 Amounts are written as they are, to the last of nine decimals: what these programs add up is what the ledger adds up.
 """
 
@@ -8,9 +10,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from tbot_bot.accounting.audit_exports import (
+    audit_csv_lines,
+    audit_json_lines,
+    dump_lines,
+    position_lines,
+    result_lines,
+)
 from tbot_bot.accounting.entries import LedgerEntry, LedgerLine, StoredEntry
 from tbot_bot.accounting.ledger_reader import LedgerReader
 from tbot_bot.accounting.ledger_schema import Account
+from tbot_bot.accounting.manager_exporter import api_lines
+from tbot_bot.accounting.tax_exports import tax_lot_lines
 from tbot_bot.accounting.units import DECIMALS, spelled
 from tbot_bot.core.instants import iso
 
@@ -126,6 +137,15 @@ EXPORTERS: Final[Mapping[str, Exporter]] = MappingProxyType(
         for one in (
             Exporter(name="beancount", help="a beancount file", suffix=".beancount", write=beancount_lines),
             Exporter(name="hledger", help="an hledger journal", suffix=".journal", write=hledger_lines),
+            Exporter(name="manager-api", help="bodies for Manager.io's forms", suffix=".jsonl", write=api_lines),
+            Exporter(name="audit-csv", help="every line of every entry", suffix=".csv", write=audit_csv_lines),
+            Exporter(
+                name="audit-json", help="the same, with accounts and marks", suffix=".json", write=audit_json_lines
+            ),
+            Exporter(name="results", help="profit and loss of each day", suffix=".csv", write=result_lines),
+            Exporter(name="positions", help="what was held at each day's end", suffix=".csv", write=position_lines),
+            Exporter(name="tax-lots", help="sales by lot, with wash sales", suffix=".csv", write=tax_lot_lines),
+            Exporter(name="sqlite-dump", help="SQL that makes the ledger again", suffix=".sql", write=dump_lines),
         )
     }
 )

@@ -212,6 +212,18 @@ class LedgerReader:
             marks.setdefault(mark.day, []).append(mark)
         return {day: _state(day, counts.get(day, (0, 0)), marks.get(day, [])) for day in sorted({*counts, *marks})}
 
+    def dump(self) -> Iterator[str]:
+        """Yield the SQL that makes tables and rows again, then what guards them."""
+        query = "SELECT type, name, sql FROM sqlite_master WHERE sql <> '' ORDER BY rowid"
+        made = [(str(kind), str(name), str(sql)) for kind, name, sql in self._ask(query)]
+        tables = [name for kind, name, _ in made if kind == "table"]
+        yield from (f"{sql};" for kind, _, sql in made if kind == "table")
+        for table in tables:
+            for row in self._ask(f"SELECT * FROM {table}"):  # noqa: S608 - a table's own name
+                values = ", ".join(apsw.format_sql_value(value) for value in row)
+                yield f"INSERT INTO {table} VALUES ({values});"  # noqa: S608 - each value is quoted
+        yield from (f"{sql};" for kind, _, sql in made if kind != "table")
+
     def _with_lines(self, page: Sequence[tuple[Value, ...]]) -> Iterator[StoredEntry]:
         if not page:
             return

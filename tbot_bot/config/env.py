@@ -184,7 +184,18 @@ class Bank(SettingsGroup):
     mercury_url: Annotated[str, _url("The bank's interface.")] = "https://api.mercury.com/api/v1"
 
 
-class EnvSettings(Installation, Dashboard, MarketData, Alpaca, Ibkr, Alerts, Backups, Bank):
+class CompanyBooks(SettingsGroup):
+    """The firm's own books in Manager.io."""
+
+    title: ClassVar[str] = "Company books"
+
+    manager_url: Annotated[
+        str, _url("Interface of the Manager.io business, for `tbot ledger push`.", may_be_empty=True)
+    ] = ""
+    manager_api_key: Annotated[SecretStr, _key("Access token of that business.")] = _NO_SECRET
+
+
+class EnvSettings(Installation, Dashboard, MarketData, Alpaca, Ibkr, Alerts, Backups, Bank, CompanyBooks):
     """Where things are and what is secret. Build it with `load_settings`."""
 
     @property

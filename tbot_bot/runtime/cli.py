@@ -146,7 +146,16 @@ _LEDGER: Final[tuple[tuple[str, Command, str], ...]] = (
         cli_ledger.post,
         example('tbot ledger post infrastructure --amount 45.90 --reference INV-17 --why "the server of September"'),
     ),
-    ("export", cli_ledger.export, example("tbot ledger export --to beancount --out books.beancount")),
+    (
+        "export",
+        cli_ledger.export,
+        example(
+            "tbot ledger export --to beancount --out books.beancount",
+            "tbot ledger export --to manager-tsv --out manager-tabs",
+            "tbot ledger export --to tax-lots --out tax-lots.csv",
+        ),
+    ),
+    ("push", cli_ledger.push, example("tbot ledger push --mapping manager.map")),
     ("lock", cli_ledger.lock, example('tbot ledger lock 2025-09-02 --why "reconciled by hand"')),
 )
 _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (

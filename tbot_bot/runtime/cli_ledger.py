@@ -39,6 +39,17 @@ class Form(StrEnum):
 
     BEANCOUNT = "beancount"
     HLEDGER = "hledger"
+    MANAGER_TSV = "manager-tsv"
+    MANAGER_API = "manager-api"
+    MANAGER_FILE = "manager-file"
+    MANAGER_MAPPING = "manager-mapping"
+    RESULTS = "results"
+    POSITIONS = "positions"
+    TAX_LOTS = "tax-lots"
+    PAPER_AND_LIVE = "paper-and-live"
+    AUDIT_CSV = "audit-csv"
+    AUDIT_JSON = "audit-json"
+    SQLITE_DUMP = "sqlite-dump"
 
 
 def money_of(text: str) -> Decimal:
@@ -178,22 +189,51 @@ def post(
 
 def export(
     *,
-    to: Annotated[Form, typer.Option("--to", help="For which program.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Replaced whole.")],
+    to: Annotated[Form, typer.Option("--to", help="In which form.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Replaced whole; a folder for manager-tsv.")],
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", metavar="FILE", help="For manager-tsv and -api: columns and accounts.")
+    ] = None,
+    identical: Annotated[
+        Path | None,
+        typer.Option("--identical", metavar="FILE", help="For tax-lots: identical symbols, a group a line."),
+    ] = None,
     mode: Books = Mode.PAPER,
 ) -> int:
-    """Write the ledger in the form of another program."""
-    from tbot_bot.accounting.exporters import EXPORTERS  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.accounting.ledger_reader import open_ledger_reader  # noqa: PLC0415
-    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415
-    from tbot_bot.reporting.atomic import replace_file  # noqa: PLC0415
-    from tbot_bot.runtime import ledger_desk  # noqa: PLC0415
+    """Write the ledger in the form of another program, or a table made from it."""
+    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.runtime import ledger_desk, ledger_export  # noqa: PLC0415
 
-    with open_ledger_reader(ledger_desk.books_of(tbot_home(), mode).ledger) as ledger:
-        text = "".join(f"{line}\n" for line in EXPORTERS[to].write(ledger))
-        number, _ = ledger.head()
-    replace_file(out, text.encode())
-    typer.echo(f"{out}: {number} entries as {to}")
+    if mapping is not None and to not in {Form.MANAGER_TSV, Form.MANAGER_API}:
+        complain(f"--mapping is for {Form.MANAGER_TSV} and {Form.MANAGER_API}.")
+        return FAILED
+    if identical is not None and to is not Form.TAX_LOTS:
+        complain(f"--identical is for {Form.TAX_LOTS}.")
+        return FAILED
+    home = tbot_home()
+    asked = ledger_export.ExportAsked(form=to.value, out=out, mapping=mapping, identical=identical)
+    typer.echo(f"{out}: {ledger_export.export(home, ledger_desk.books_of(home, mode), asked)}")
+    return DONE
+
+
+def push(
+    *,
+    mapping: Annotated[Path, typer.Option("--mapping", metavar="FILE", help="The accounts' GUIDs in that business.")],
+    mode: Books = Mode.PAPER,
+    as_json: Json = False,
+) -> int:
+    """Post to the Manager.io business at MANAGER_URL what it does not have yet; again the same changes nothing."""
+    from tbot_bot.config.settings import load_settings, tbot_home  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.runtime import ledger_desk, ledger_push  # noqa: PLC0415
+
+    home = tbot_home()
+    settings = load_settings(home, defaults_if_absent=True)
+    with work("posting") as under_way:
+        done = ledger_push.push_to_company_books(ledger_desk.books_of(home, mode), settings, mapping, under_way.reach)
+    if as_json:
+        emit_json({"posted": done.posted, "there_before": done.there_before})
+        return DONE
+    typer.echo(f"{done.posted} documents posted, {done.there_before} were there before")
     return DONE
 
 

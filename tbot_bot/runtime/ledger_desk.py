@@ -97,6 +97,9 @@ def book_after_day(settings: Settings, records: OutputPaths, journal: JournalRea
     for one in done.not_booked:
         log.warning("row_not_booked", row=one.journal_seq, session=one.session, why=one.why)
     log.info("booked", entries=done.entries, journal_row=done.journal_seq)
+    from tbot_bot.runtime.ledger_export import try_after_day  # noqa: PLC0415 - once a day
+
+    try_after_day(config_of(records), log)
 
 
 def closing_lines(config: BooksConfig) -> tuple[str, ...]:

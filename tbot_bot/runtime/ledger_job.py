@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Book, and say on stdout what came of it; the exit status is that of the command line."""
     from tbot_bot.config.error_handler import TbotError  # noqa: PLC0415 - the supervisor needs only the names above
     from tbot_bot.config.settings import load_settings  # noqa: PLC0415
-    from tbot_bot.runtime import ledger_desk  # noqa: PLC0415
+    from tbot_bot.runtime import ledger_desk, ledger_export  # noqa: PLC0415
     from tbot_bot.runtime.cli_output import DONE, status_of  # noqa: PLC0415
     from tbot_bot.runtime.last_resort import scrubbed_output  # noqa: PLC0415
 
@@ -79,13 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     with scrubbed_output(stdout=True):
         try:
             settings = load_settings(asked.home, {}, defaults_if_absent=True)
-            done = ledger_desk.book_now(ledger_desk.books_of(asked.home, asked.mode, settings))
+            books = ledger_desk.books_of(asked.home, asked.mode, settings)
+            done = ledger_desk.book_now(books)
         except TbotError as error:
             sys.stdout.write(f"{error}\n")
             return status_of(error)
         for one in done.not_booked:
             sys.stdout.write(f"not booked: row {one.journal_seq} ({one.session or 'no session'}): {one.why}\n")
         sys.stdout.write(f"{done.entries} entries booked, up to journal row {done.journal_seq}\n")
+        try:
+            ledger_export.write_after_day(books)
+        except TbotError as error:  # the books are whole, and the next day's end writes the file again
+            sys.stdout.write(f"no {ledger_export.manager_path(books).name}: {error}\n")
     return DONE
 
 

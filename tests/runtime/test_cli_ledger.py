@@ -148,3 +148,69 @@ def test_an_owner_may_keep_no_books(tmp_path):
         env={"TBOT_HOME": str(tmp_path)}, capture_output=True, check=True, timeout=300,
     )  # fmt: skip
     assert not (tmp_path / "output" / "ledgers").exists()
+
+
+FORMS = {
+    "manager-api": "/api2/payment-form", "manager-mapping": "[accounts]", "results": "gains_as_decided",
+    "positions": "quantity", "tax-lots": "disallowed_loss", "audit-csv": "journal_row", "audit-json": '"marks"',
+    "sqlite-dump": "CREATE TABLE entries",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_table_is_exported(tbot, tmp_path, form):
+    status, out, error = tbot("export", "--to", form, "--out", tmp_path / "out")
+    assert (status, error) == (0, "")
+    assert str(tmp_path / "out") in out
+    assert FORMS[form] in (tmp_path / "out").read_text()
+
+
+def test_managers_tabs_are_a_folder_and_a_mapping_that_lacks_accounts_is_one_error(tbot, tmp_path):
+    status, out, _ = tbot("export", "--to", "manager-tsv", "--out", tmp_path / "tabs")
+    assert status == 0
+    assert "the ledger's own" in out
+    assert {path.name for path in (tmp_path / "tabs").iterdir()} == {
+        "journal-entries.tsv", "receipts.tsv", "payments.tsv", "inter-account-transfers.tsv",
+    }  # fmt: skip
+    tbot("export", "--to", "manager-mapping", "--out", tmp_path / "map")
+    status, _, error = tbot("export", "--to", "manager-tsv", "--out", tmp_path / "tabs", "--mapping", tmp_path / "map")
+    assert status == 1
+    assert "no GUID for Assets:Simulated-Alpaca:Cash" in error
+
+
+def test_the_end_of_a_day_leaves_a_manager_file_that_adds_up(traded, tbot, tmp_path):
+    from tests.support.manager_kit import read_manager_file  # noqa: PLC0415
+
+    totals, names, _, _ = read_manager_file(traded[0] / "output" / "ledgers" / "tbot_paper_ledger.manager")
+    assert sum(totals.values()) == 0
+    assert "Assets:Simulated-Alpaca:Cash" in names.values()
+    status, out, _ = tbot("export", "--to", "manager-file", "--out", tmp_path / "again.manager")
+    assert status == 0
+    assert "experimental" in out
+
+
+def test_paper_beside_live_needs_both_books(tbot, tmp_path):
+    status, _, error = tbot("export", "--to", "paper-and-live", "--out", tmp_path / "match.csv")
+    assert status == 1
+    assert "tbot_live_ledger.sqlite3" in error
+
+
+def test_a_push_needs_an_address_and_a_key_and_posts_what_is_not_there(traded, tbot, tmp_path):
+    from tests.support.manager_stand_in import KEY, ManagerStandIn  # noqa: PLC0415
+
+    tbot("export", "--to", "manager-mapping", "--out", tmp_path / "map")
+    assert tbot("push", "--mapping", tmp_path / "map")[0] == 2
+    filled = (tmp_path / "map").read_text()
+    for number, one in enumerate(json.loads(tbot("show", "--json")[1])["accounts"]):
+        filled = filled.replace(
+            f"\n{one['account']}\t\n", f"\n{one['account']}\t{number:08x}-0000-4000-8000-{0:012x}\n"
+        )
+    (tmp_path / "map").write_text(filled)
+    with ManagerStandIn() as business:
+        env = traded[0] / ".env"
+        env.write_text(f"MANAGER_URL={business.url}\nMANAGER_API_KEY={KEY}\n")
+        env.chmod(0o600)
+        first, again = (json.loads(tbot("push", "--mapping", tmp_path / "map", "--json")[1]) for _ in range(2))
+        env.unlink()
+    assert first["posted"] == again["there_before"] == len(set(business.references())) == len(business.references()) > 0
+    assert again["posted"] == 0
