@@ -99,7 +99,8 @@ def test_cross_validation_is_that_of_its_definition(seed):
     assert found.logits == pytest.approx(logits)
     assert list(zip(found.inside, found.outside, strict=True)) == [pytest.approx(pair) for pair in pairs]
     assert found.probability == np.mean(np.array(logits) <= 0)
-    slope, intercept = np.polyfit(*np.array(pairs).T, 1)
+    own_half, other_half = np.array(pairs).T
+    slope, intercept = np.polyfit(own_half, other_half, 1)
     assert [found.slope, found.intercept] == pytest.approx([slope, intercept])
 
 
