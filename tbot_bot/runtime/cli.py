@@ -20,6 +20,7 @@ from tbot_bot.runtime import (
     cli_canary,
     cli_config,
     cli_control,
+    cli_data,
     cli_defense,
     cli_float,
     cli_fundamentals,
@@ -71,8 +72,8 @@ _COMMANDS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("status", cli_look.status, example("tbot status --watch")),
     ("schedule", cli_schedule.schedule, example("tbot schedule --days 5 --from 2025-11-24")),
     ("check", cli_look.check, example("tbot check --json")),
-    (
     ("canary", cli_canary.canary, example("tbot canary", "tbot canary --symbol AAPL --json")),
+    (
         "screen",
         cli_screen.screen,
         example("tbot screen --session open", "tbot screen --explain SYN07", "tbot screen --live --explain AAPL"),
@@ -185,6 +186,24 @@ _BACKUP: Final[tuple[tuple[str, Command, str], ...]] = (
     ("drill", cli_backup.drill, example("tbot backup drill --json")),
     ("key", cli_backup.key, example("tbot backup key --out recipient.key")),
 )
+_DATA: Final[tuple[tuple[str, Command, str], ...]] = (
+    (
+        "import",
+        cli_data.import_,
+        example(
+            "tbot data import bars.csv --into data/mine",
+            "tbot data import intraday --layout alphavantage --into data/mine",
+            "tbot data import bars.csv --adjust split --actions splits.csv --into data/mine",
+        ),
+    ),
+    (
+        "fetch",
+        cli_data.fetch,
+        example("tbot data fetch --from alpaca --symbols AAPL,MSFT --start 2024-01-02 --end 2024-03-28 --into data/q1"),
+    ),
+    ("check", cli_data.check, example("tbot data check data/mine", "tbot data check bars.parquet --json")),
+    ("list", cli_data.list_, example("tbot data list data", "tbot data list data --json")),
+)
 _ALERTS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("list", cli_alerts.list_, example("tbot alerts list", "tbot alerts list --all --json")),
     ("show", cli_alerts.show, example("tbot alerts show paper-17-1")),
@@ -242,6 +261,9 @@ app.add_typer(
 )
 app.add_typer(
     _group("Make backups, and prove that they can be restored.", example("tbot backup create"), _BACKUP), name="backup"
+)
+app.add_typer(
+    _group("Make, fetch and check the data of backtests.", example("tbot data check data/mine"), _DATA), name="data"
 )
 app.add_typer(_group("See to what is told by mail and chat.", example("tbot alerts test"), _ALERTS), name="alerts")
 app.add_typer(_group("Run under systemd.", example("tbot service install --print"), _SERVICE), name="service")
