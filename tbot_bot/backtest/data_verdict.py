@@ -42,13 +42,11 @@ class DataRefused(DataError):
         """Tell what is wrong, and what can be done."""
         never, refused = report.of(Verdict.NEVER), report.of(Verdict.REFUSED)
         lines = [f"  {line_of(finding)}" for finding in (*never, *(() if accepted else refused))]
-        mends = [f"`tbot data check {report.source}` tells all."]
+        way = "Mend the data, or go on all the same with --accept-data."
         if never:
-            mends.append("`tbot data import --skip-bad` makes a set without the rows that cannot be used.")
-        else:
-            mends.append("Mend the data, or go on all the same with --accept-data.")
-        what = "\n".join(["these data would mislead a backtest:", *lines, ""])
-        super().__init__(what, where=report.source, mend=" ".join(mends))
+            way = "`tbot data import --skip-bad` makes a set without the rows that cannot be used."
+        what = f"these data would mislead a backtest. {way} `tbot data check {report.source}` tells all."
+        super().__init__("\n".join([what, *lines]), where=report.source)
         self.report = report
 
 

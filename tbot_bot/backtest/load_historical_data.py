@@ -12,6 +12,7 @@ from tbot_bot.backtest.adjustments import Action, adjusted, read_actions
 from tbot_bot.backtest.bar_rows import NUMBERS, Form
 from tbot_bot.backtest.bar_text import SUFFIXES, bars_in
 from tbot_bot.backtest.data_set import (
+    FAULTS_LISTED,
     MANIFEST_FILE,
     About,
     Adjustment,
@@ -56,12 +57,12 @@ class BadRows(DataError):
 
     def __init__(self, faults: Faults) -> None:
         """Tell the first ones."""
-        shown = "\n".join(f"  {fault}" for fault in faults.listed[:_SHOWN])
-        more = faults.total - min(_SHOWN, len(faults.listed))
-        rest = f"\n  and {more} more" if more else ""
-        rows = "1 row" if faults.total == 1 else f"{faults.total} rows"
-        mend = "Mend them at the source, or leave them out with --skip-bad. Nothing was written."
-        super().__init__(f"{rows} cannot be used:\n{shown}{rest}\n", mend=mend)
+        rows = "1 row" if faults.total == 1 else f"{faults.total:,} rows"
+        mend = "Mend them at the source, or leave them out with --skip-bad."
+        shown = [f"  {fault}" for fault in faults.listed[:_SHOWN]]
+        if faults.total > len(shown):
+            shown.append(f"  and {faults.total - len(shown):,} more; --json lists the first {FAULTS_LISTED:,}")
+        super().__init__("\n".join([f"{rows} cannot be used, so nothing was written. {mend}", *shown]))
         self.faults = faults
 
 
@@ -86,7 +87,7 @@ def import_bars(request: ImportRequest, progress: Callable[[int, str], None] = l
         if faults.total and not request.skip_bad:
             raise BadRows(faults)
         progress(read, "sorting and writing")
-        clean = _unique(spool.by_symbol(), files, faults)
+        clean = unique_bars(spool.by_symbol(), files, faults)
         bars = _adjusted(clean, actions, request)
         about = About(
             source=request.source or _named(request.sources),
@@ -125,7 +126,9 @@ def files_of(sources: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _unique(symbols: Iterator[tuple[str, Rows]], files: Sequence[Path], faults: Faults) -> Iterator[tuple[str, Rows]]:
+def unique_bars(
+    symbols: Iterator[tuple[str, Rows]], files: Sequence[Path], faults: Faults
+) -> Iterator[tuple[str, Rows]]:
     """Yield each bar once. Of equal ones the first stays; where they differ nobody can tell which was meant."""
     for symbol, rows in symbols:
         ts = rows["ts"]
@@ -172,4 +175,4 @@ def _named(sources: Sequence[Path]) -> str:
     return f"imported from {', '.join(names[:_NAMED])}{more}"
 
 
-__all__ = ["BadRows", "ImportRequest", "files_of", "import_bars"]
+__all__ = ["BadRows", "ImportRequest", "files_of", "import_bars", "unique_bars"]

@@ -19,6 +19,8 @@ RATIOS: Final = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 
 """Shares that one became in the splits of the last decades, and the other way round."""
 _NEAR: Final = 0.06
 """How far the opening may be from the price that the ratio alone would give."""
+_NIGHTS: Final = 10
+"""Days between two sessions beyond which a price may be anywhere."""
 _STAYS: Final = 0.12
 """How far the first closes after the jump may be from it: a crash moves on, a split does not."""
 
@@ -108,7 +110,8 @@ def unadjusted_splits(day: Integers, opened: Floats, close: Floats) -> list[Jump
     before, after = close[begin - 1], opened[begin]
     change = before / after
     found = []
-    for place in np.flatnonzero(np.maximum(change, 1 / change) > RATIOS[0] * (1 - _NEAR)).tolist():
+    nights = day[begin] - day[begin - 1] <= _NIGHTS
+    for place in np.flatnonzero(nights & (np.maximum(change, 1 / change) > RATIOS[0] * (1 - _NEAR))).tolist():
         row, seen = int(begin[place]), float(change[place])
         ratio = min((*RATIOS, *(1 / one for one in RATIOS)), key=lambda one: abs(seen / one - 1))
         stays = close[row : row + 60]

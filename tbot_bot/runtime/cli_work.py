@@ -23,7 +23,7 @@ class Work:
     def __init__(self, words: str, total: int | None, *, shown: bool) -> None:
         """`total` is in whatever `reach` counts; None: nobody knows how much there is."""
         self._words: Final = words
-        self._total: Final = total
+        self._total = total
         self._shown: Final = shown
         self._bar: Progress | None = None
         self._draw_at = _now() + _PATIENCE_SECONDS
@@ -37,6 +37,13 @@ class Work:
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done, description=words or self._words, refresh=True)
         self._draw_at = _now() + _DRAW_SECONDS
+
+    def reach_of(self, done: int, total: int, words: str) -> None:
+        """Show that `done` of `total` is done, where how much there is became known on the way."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=total)
+        self.reach(done, words)
 
     def over(self, things: Iterable[T]) -> Iterator[T]:
         """Yield `things`, showing how many there were."""

@@ -142,6 +142,11 @@ def test_a_split_that_was_not_adjusted_for_is_found_and_gone_after_adjusting(tmp
     assert Kind.SPLITS not in findings(check_data(tmp_path / "set"))
 
 
+def test_prices_years_apart_are_no_split(tmp_path: Path):
+    bars = [*session(date(2014, 7, 3), 60.0), *session(EARLY, 30.0)]
+    assert Kind.SPLITS not in findings(check_data(write(tmp_path / "bars.parquet", bars)))
+
+
 def test_a_crash_is_no_split(tmp_path: Path):
     fallen = []
     for row, bar in enumerate(session(EARLY, 30.6)):
