@@ -159,6 +159,17 @@ def test_code_replaced_in_place_begins_no_session_and_pulls_no_kill_switch(insta
     assert not list((installation.home / "output").rglob("venue/*/*"))
 
 
+def test_a_runner_whose_code_is_not_its_supervisors_refuses_to_trade(tmp_path):
+    """The short form of the above: the very process that a supervisor starts, told another fingerprint."""
+    words = ["--home", str(tmp_path), "--session", f"{REHEARSAL_DAY}/open", "--rehearsal"]
+    command = [sys.executable, "-m", "tbot_bot.runtime.main", *words]
+    ended = subprocess.run([*command, "--expects-fingerprint", "f" * 64], capture_output=True, text=True,
+                           check=False, timeout=PATIENCE_SECONDS)  # fmt: skip
+    assert ended.returncode == 2
+    assert "this runner's code is not the supervisor's" in ended.stderr
+    assert not (tmp_path / "output" / "venue").exists()
+
+
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment, as a release has one")
 def test_a_process_started_through_the_link_stays_in_its_release(tmp_path):
     """Else its next runner, and every module that it has not imported yet, would come from the next release."""
