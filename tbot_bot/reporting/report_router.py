@@ -108,14 +108,6 @@ class OutputPaths:
         """Return what the comparison of `day` with the brokers came to."""
         return self.home / "output" / "summaries" / f"reconciliation_{self._variant()}_{day.isoformat()}.json"
 
-    def attribution(self, day: date) -> Path:
-        """Return how the executions of `day` compare with those that the simulator would have had."""
-        return self.home / "output" / "summaries" / f"attribution_{self._variant()}_{day.isoformat()}.json"
-
-    def match_table(self, day: date) -> Path:
-        """Return the trades of `day` beside the simulator's, line by line."""
-        return self.home / "output" / "summaries" / f"attribution_{self._variant()}_{day.isoformat()}.csv"
-
     @property
     def backup_drill(self) -> Path:
         """What the last restore drills came to."""
@@ -181,20 +173,6 @@ class OutputPaths:
         return Mode(self.mode).value
 
 
-def records_for(home: Path, mode: Mode, *, test_mode: bool, force_paper_export: bool = False) -> OutputPaths:
-    """Return the paths for a bot that runs in `mode`.
-
-    Test mode and `force_paper_export` turn live into paper; a backtest stays a backtest.
-    """
-    if mode is not Mode.LIVE:
-        return OutputPaths(home=home, mode=mode)
-    if test_mode or force_paper_export:
-        return OutputPaths(home=home, mode=Mode.PAPER)
-    permission = LiveRecords(mode=mode, test_mode=False, force_paper_export=False)
-    return OutputPaths(home=home, mode=mode, permission=permission)
-
-
-__all__ = ["BacktestPaths", "LiveRecords", "LiveRecordsRefused", "OutputPaths", "backtests_folder", "records_for"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestPaths:
     """The files of one backtest, all in one folder. Naming a path creates nothing."""
@@ -242,3 +220,17 @@ def backtests_folder(home: Path) -> Path:
     return home / "output" / "backtests"
 
 
+def records_for(home: Path, mode: Mode, *, test_mode: bool, force_paper_export: bool = False) -> OutputPaths:
+    """Return the paths for a bot that runs in `mode`.
+
+    Test mode and `force_paper_export` turn live into paper; a backtest stays a backtest.
+    """
+    if mode is not Mode.LIVE:
+        return OutputPaths(home=home, mode=mode)
+    if test_mode or force_paper_export:
+        return OutputPaths(home=home, mode=Mode.PAPER)
+    permission = LiveRecords(mode=mode, test_mode=False, force_paper_export=False)
+    return OutputPaths(home=home, mode=mode, permission=permission)
+
+
+__all__ = ["BacktestPaths", "LiveRecords", "LiveRecordsRefused", "OutputPaths", "backtests_folder", "records_for"]

@@ -188,7 +188,7 @@ class Housekeeping:
         self._begin(self._backups.run(backup_job.UPKEEP))
 
     async def end_day(self, settings: Settings, journal: Journal, day: date) -> None:
-        """Have `day` booked, tell what is to be told of it, and have it backed up; nobody waits for that."""
+        """Have `day` booked and compared with the brokers, tell what is to be told of it, and have it backed up."""
         await ledger_job.book_day(settings, self._records, self._log, self._say)
         await reconciliation_job.reconcile_after_day(settings, self._records, day, self._log, self._fail)
         await self.note_floats(settings, journal, day)
