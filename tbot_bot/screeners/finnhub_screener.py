@@ -12,7 +12,7 @@ from typing import Final
 
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import DAY, HOUR, Duration, Instant, iso
-from tbot_bot.core.money import ZERO
+from tbot_bot.core.money import ONE, ZERO
 from tbot_bot.core.screen_sources import Listing, PriceSource, Reading
 from tbot_bot.core.screening import Fundamentals, RuleOutcome, Verdict
 from tbot_bot.screeners.rules import Known, ScreenRules, judge, passes, ranked
@@ -159,8 +159,9 @@ def _by_facts_alone(symbol: str, facts: CachedFacts | None, rules: ScreenRules) 
 def screen(gathered: Gathered, strategy: StrategyName, rules: ScreenRules) -> tuple[Verdict, ...]:
     """Return the verdict on every symbol as of `gathered.at`, sorted by symbol; the best have a rank.
 
-    Ranks are by what the recorded screener's are by: OPEN by gap, MID by distance from VWAP, CLOSE by the day's
-    move times relative volume. Where the price's source tells no volume or VWAP, the score does without.
+    OPEN ranks by the gap times one and the relative volume so far, so that a gap without any known volume still counts;
+    MID by distance from VWAP, CLOSE by the day's move times relative volume. Where the price's source tells no volume
+    or VWAP, the score does without. The recorded screener, which knows nothing of before the bell, ranks OPEN by gap.
     """
     wanted = rules.universe or tuple(gathered.listings)
     symbols = sorted(symbol for symbol in dict.fromkeys(wanted) if symbol not in rules.excluded)
@@ -239,7 +240,8 @@ def _score(strategy: StrategyName, known: Known, reading: Reading | None) -> Dec
         return ZERO
     match strategy:
         case StrategyName.OPEN:
-            base, times = known.previous_close, Decimal(1)
+            relative = _relative(reading.day_volume, known.average_volume, unknown=ZERO)
+            base, times = known.previous_close, 1 + relative
         case StrategyName.MID:
             base, times = reading.day_vwap, Decimal(1)
         case StrategyName.CLOSE:
@@ -249,8 +251,8 @@ def _score(strategy: StrategyName, known: Known, reading: Reading | None) -> Dec
     return min(abs(reading.price / base - 1) * times, _SCORE_MAX).quantize(_SCORE_DIGITS)
 
 
-def _relative(volume: Decimal | None, average: Decimal | None) -> Decimal:
-    return volume / average if volume is not None and average is not None and average > ZERO else Decimal(1)
+def _relative(volume: Decimal | None, average: Decimal | None, *, unknown: Decimal = ONE) -> Decimal:
+    return volume / average if volume is not None and average is not None and average > ZERO else unknown
 
 
 __all__ = ["CachedFacts", "Gathered", "Switch", "gather", "screen", "worth_asking"]

@@ -160,6 +160,23 @@ async def test_ranks_follow_each_sessions_own_measure_and_are_cut_at_the_maximum
     assert sorted(one.rank for one in screen(found, StrategyName.OPEN, RULES)) == [0, 1, 2]
 
 
+async def test_of_two_like_gaps_open_prefers_the_one_with_more_volume_and_takes_a_gap_without_any():
+    told = {
+        "QUIET": reading("QUIET", "53", "50", day_volume=Decimal(10)),
+        "BUSY": reading("BUSY", "53", "50", day_volume=Decimal(10**6)),
+        "UNTOLD": reading("UNTOLD", "54", "50"),
+    }
+
+    class All(Source):
+        async def prices(self, symbols, day, progress):
+            return Prices(readings=told)
+
+    found = await gathered(markets(*told), {symbol: facts(symbol) for symbol in told}, All("fake", {}))
+    scores = {one.symbol: one.score for one in screen(found, StrategyName.OPEN, RULES)}
+    assert scores["BUSY"] > scores["QUIET"] > 0
+    assert scores["UNTOLD"] == Decimal("0.08")
+
+
 # --- sources
 
 
