@@ -28,7 +28,7 @@ def one(broker: str, way: str, speed: float) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         enabled = {f"{name.upper()}_ENABLED": str(name == broker).lower() for name in BROKERS}
         floor = Floor(
-            Path(folder), speed=speed, begin="09:24", FRACTIONAL="false", OPEN_MONITORING_TIME="60m", **enabled
+            Path(folder), speed=speed, begin="09:14", FRACTIONAL="false", OPEN_MONITORING_TIME="60m", **enabled
         )
         try:
             floor.start()

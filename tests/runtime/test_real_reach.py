@@ -9,7 +9,7 @@ from tbot_bot.config.choices import BrokerMode
 from tbot_bot.runtime.real_reach import real_reach
 from tbot_bot.runtime.runner_arguments import RunnerArguments
 from tbot_bot.runtime.session_brokers import BROKERS_FILE, SessionBrokers, session_brokers
-from tests.support.doomed_runner import DAY, HELD, QUANTITY, SESSION
+from tests.support.doomed_runner import DAY, HELD, QUANTITY, SESSION, SHORTED
 from tests.support.killing import spoil
 from tests.support.reach_kit import FOREIGN, PATIENCE_SECONDS, Ground
 
@@ -21,11 +21,12 @@ ACTED = {"kill": 0, "flatten": 0, "dead_man": 0, "guard": 5}
 def ground(tmp_path):
     made = []
 
-    def _ground(broker, **settings):
+    def _ground(broker, *words, **settings):
         made.append(Ground(tmp_path, broker, **settings))
         made[-1].somebody_else_trades()
-        made[-1].runner_dies_in_the_market()
-        assert made[-1].held() == {HELD: QUANTITY + FOREIGN}
+        made[-1].runner_dies_in_the_market(*words)
+        short = {HELD: FOREIGN, SHORTED: -QUANTITY}
+        assert made[-1].held() == (short if words else {HELD: QUANTITY + FOREIGN})
         return made[-1]
 
     yield _ground
@@ -75,6 +76,17 @@ def test_a_path_that_is_killed_over_it_is_finished_by_the_next_and_nothing_is_so
     status, said = floor.ended(floor.path(way))
     assert status in {0, ACTED[way]}, said  # a guard finds nothing to do where the exit has filled before it looks
     is_closed(floor)
+    assert len(floor.exits()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker", BROKERS)
+def test_a_short_position_is_bought_back_once_and_what_others_hold_stays(ground, broker):
+    floor = ground(broker, "short")
+    status, said = floor.ended(floor.path("kill"))
+    assert status == 0, said
+    assert floor.held() == {HELD: FOREIGN}
+    assert floor.resting() == ["by hand 2"]
     assert len(floor.exits()) == 1
 
 

@@ -1,7 +1,7 @@
 """A process that holds the runner's lock and a position at a real broker's adapter, until it is killed.
 
-python -m tests.support.doomed_runner HOME BROKER: buys, lets a stop rest under what it bought and an entry in another
-symbol beside it, prints `open`, and waits to be killed.
+python -m tests.support.doomed_runner HOME BROKER [short]: buys (or sells short), lets a stop rest under what it holds
+and an entry in another symbol beside it, prints `open`, and waits to be killed.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tbot_bot.runtime.session_brokers import SessionBrokers
 
 DAY: Final = date(2025, 9, 2)
 SESSION: Final = SessionId(day=DAY, strategy=StrategyName.OPEN)
-HELD, WAITING = "SYN01", "SYN02"
+HELD, WAITING, SHORTED = "SYN01", "SYN02", "SYN03"
 QUANTITY: Final = Decimal(10)
 
 
@@ -46,27 +46,29 @@ def order(broker: str, symbol: str, leg: Leg, side: Side, *, limit: str = "", st
     )
 
 
-async def trade(broker: Broker) -> None:
+async def trade(broker: Broker, *, short: bool) -> None:
     """Hold a position under a stop, and have an entry rest."""
     await broker.connect()
-    entry = order(broker.name, HELD, Leg.ENTRY, Side.BUY)
+    symbol = SHORTED if short else HELD
+    entry = order(broker.name, symbol, Leg.ENTRY, Side.SELL_SHORT if short else Side.BUY)
     await broker.submit(entry)
     for _ in range(300):
         if sum(fill.quantity for fill in await broker.fills_since(Instant(0))) == QUANTITY:
             break
         await asyncio.sleep(0.1)
-    await broker.submit(order(broker.name, HELD, Leg.STOP, Side.SELL, stop="1"))
+    side, stop = (Side.BUY_TO_COVER, "9999") if short else (Side.SELL, "1")
+    await broker.submit(order(broker.name, symbol, Leg.STOP, side, stop=stop))
     await broker.submit(order(broker.name, WAITING, Leg.ENTRY, Side.BUY, limit="1"))
 
 
-async def main(home: Path, name: str) -> None:
+async def main(home: Path, name: str, *, short: bool) -> None:
     settings = load_settings(home)
     control = home / settings.env.control_dir
     with Lock(control / RUNNER_LOCK):
         request = RunnerArguments(session=SESSION, home=home)
         SessionBrokers.of(request, settings.env, settings.bot).save(control)
         broker = live_broker(name, settings, now=wall_now, note=lambda _: None)
-        await trade(broker)
+        await trade(broker, short=short)
         Heart(control, str(SESSION)).beat("monitoring", wall_now())
         sys.stdout.write("open\n")
         sys.stdout.flush()
@@ -74,4 +76,4 @@ async def main(home: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], short="short" in sys.argv[3:]))

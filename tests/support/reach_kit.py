@@ -124,9 +124,9 @@ class Ground:
         self.processes.append(process)
         return process
 
-    def runner_dies_in_the_market(self) -> None:
+    def runner_dies_in_the_market(self, *words: str) -> None:
         """Start a runner, let it trade, and kill it."""
-        runner = self.start("-m", "tests.support.doomed_runner", str(self.home), self.broker)
+        runner = self.start("-m", "tests.support.doomed_runner", str(self.home), self.broker, *words)
         self.moving(lambda: len(self.resting()) >= 3, runner)
         assert runner.stdout is not None
         assert runner.stdout.readline() == "open\n"
