@@ -189,7 +189,7 @@ def post(
 
 def export(
     *,
-    to: Annotated[Form, typer.Option("--to", help="In which form.")],
+    to: Annotated[Form, typer.Option("--to", metavar="FORM", help=f"{', '.join(Form)}.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Replaced whole; a folder for manager-tsv.")],
     mapping: Annotated[
         Path | None, typer.Option("--mapping", metavar="FILE", help="For manager-tsv and -api: columns and accounts.")
