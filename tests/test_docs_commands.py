@@ -19,6 +19,7 @@ NOT_RUN = {
 }
 """Lines that a test cannot run: a pattern for the line's beginning, and why."""
 RUN_AS = {
+    "backtest run --strategy": ("backtest run --engine event --strategy", "machine code takes half a minute to make"),
     "--speed 60": ("--speed 1000000", "a day at 60 takes minutes, and does nothing else"),
 }
 FIRST = {
