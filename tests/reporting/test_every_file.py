@@ -68,9 +68,11 @@ def test_every_file_of_a_live_session_has_a_schema_and_its_summary_tells_speed_a
     found = judged(tmp_path / "output")
     assert {"status", "trade_history", "daily_summary", "session_log"} <= set(found.values()), found
     day = json.loads((tmp_path / "output/summaries/daily_summary_paper.json").read_text())[DAY.isoformat()]
-    for speed in ("signal_to_order", "order_to_fill"):
-        assert 0 < day[speed]["mean_ms"] <= day[speed]["max_ms"], day[speed]
-    assert float(day["slippage"]) != 0
+    told = {name: day[name] for name in ("signal_to_order", "order_to_fill", "slippage")}
+    for speed in ("signal_to_order", "order_to_fill"):  # an engine answers a signal in the step that brought it
+        assert 0 <= day[speed]["mean_ms"] <= day[speed]["max_ms"], told
+    assert day["order_to_fill"]["max_ms"] > 0, told
+    assert float(day["slippage"]) != 0, told
 
 
 def test_a_file_without_a_schema_is_found(tmp_path: Path) -> None:
