@@ -65,7 +65,7 @@ def require_usable(
     cache: Path | None = None,
     progress: Progress = lambda _done, _of, _words: None,
 ) -> tuple[str, ...]:
-    """Return what the report of a backtest over `source` should say of its data.
+    """Return what the check of `source` found, in words, where a backtest may run on it all the same.
 
     `accept` lets pass what is refused, but never what no engine can read. `cache` keeps what was checked.
 
@@ -77,20 +77,28 @@ def require_usable(
     if report.of(Verdict.NEVER) or (report.of(Verdict.REFUSED) and not accept):
         raise DataRefused(report, accepted=accept)
     told = [f"accepted by --accept-data: {line_of(finding)}" for finding in report.of(Verdict.REFUSED)]
-    told += [line_of(finding) for finding in report.of(Verdict.NOTED)]
+    return (*told, *(line_of(finding) for finding in report.of(Verdict.NOTED)))
+
+
+def notes_on(source: Path) -> tuple[str, ...]:
+    """Return what a data set says of itself, for reports; nothing of other files. Nothing is checked here.
+
+    Raises:
+        DataError: the manifest cannot be read.
+    """
     manifest = manifest_of(source)
     if manifest is None:
-        return (*told, "adjustment for splits and dividends: not known", _survivorship(""))
-    return (
-        *told,
-        f"source: {manifest.source}",
-        f"adjusted for: {manifest.adjustment.value}",
-        _survivorship(manifest.survivorship),
-    )
-
-
-def _survivorship(words: str) -> str:
-    return f"survivorship: {words or 'not known; symbols that were delisted since are likely to be missing'}"
+        return ()
+    found = [f"Source: {manifest.source}.", f"Adjusted for: {manifest.adjustment.value}."]
+    found.append(f"Survivorship: {manifest.survivorship or 'not stated; what was delisted is likely to be missing'}.")
+    if manifest.left_out:
+        found.append(f"{manifest.left_out:,} rows of the source were no bars and were left out.")
+    kept = _kept_in(source / CHECK_FILE)
+    if kept is not None:
+        graver = kept.report.of(Verdict.NEVER, Verdict.REFUSED)
+        found += [f"Refused without --accept-data: {line_of(finding)}." for finding in graver]
+        found += [f"{line_of(finding)}." for finding in kept.report.of(Verdict.NOTED)]
+    return tuple(found)
 
 
 def report_of(
@@ -131,13 +139,15 @@ def _keep(place: Path, fingerprint: str, report: DataReport) -> None:
 
 def _kept_at(place: Path | None, fingerprint: str) -> DataReport | None:
     """Return the report kept at `place`; None where there is none of these bytes and rules."""
-    if place is None or not place.exists():
-        return None
+    kept = None if place is None else _kept_in(place)
+    return None if kept is None or (kept.rules, kept.fingerprint) != (_RULES, fingerprint) else kept.report
+
+
+def _kept_in(place: Path) -> _Kept | None:
     try:
-        kept = from_plain(_Kept, json.loads(place.read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # of another version, or cut off: it is made again
+        return from_plain(_Kept, json.loads(place.read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # absent, of another version, or cut off: it is made again
         return None
-    return kept.report if (kept.rules, kept.fingerprint) == (_RULES, fingerprint) else None
 
 
-__all__ = ["CHECK_FILE", "DataRefused", "keep_report", "line_of", "report_of", "require_usable"]
+__all__ = ["CHECK_FILE", "DataRefused", "keep_report", "line_of", "notes_on", "report_of", "require_usable"]

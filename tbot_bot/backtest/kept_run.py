@@ -1,7 +1,7 @@
 """A backtest with everything it leaves: run, figures, page, manifest, folder; and the same again from a manifest."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +9,7 @@ from tbot_bot.backtest import outcomes
 from tbot_bot.backtest.assumptions import survivors_of
 from tbot_bot.backtest.backtest_engine import DataSet
 from tbot_bot.backtest.candles import TradeCandles, candles_of, chosen, days_of
+from tbot_bot.backtest.data_verdict import notes_on
 from tbot_bot.backtest.model import BacktestRequest, BacktestResult
 from tbot_bot.backtest.plot_results import Page, page_of
 from tbot_bot.backtest.resampling import Figures, figures_of
@@ -66,6 +67,7 @@ def run_whole(request: BacktestRequest, seed: int = SEED, tell: Tell = lambda _:
     data = DataSet(request.data, vix=request.vix, cache=request.cache)
     tell("running the days")
     result = data.run(request)
+    result = replace(result, notices=(*result.notices, *notes_on(request.data)))
     tell("writing the report")
     return furnished(request, data, result, seed)
 

@@ -60,10 +60,14 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, metavar="NUMBER", help="Of the confidence intervals.")] = None,
     cache: Cache = True,
     settings: Sets = None,
+    accept_data: Annotated[
+        bool, typer.Option("--accept-data", help="Use data although their check (`tbot data check`) fails.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Trade recorded days with the code that trades live, and keep trades, figures and a page in one folder."""
     from tbot_bot.backtest import kept_run  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.data_verdict import require_usable  # noqa: PLC0415
     from tbot_bot.backtest.model import BacktestRequest, EngineChoice  # noqa: PLC0415
     from tbot_bot.backtest.result_files import CACHE  # noqa: PLC0415
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415
@@ -85,8 +89,12 @@ def run(
         cache=backtests_folder(home) / CACHE if cache else None,
     )
     folder = out.absolute() if out is not None else _new_folder(request)
-    with waiting("reading the data") as tell:
+    with waiting("checking the data") as tell:
+        told = require_usable(request.data, accept=accept_data, cache=request.cache, progress=lambda *at: tell(at[2]))
         made = kept_run.run_into(request, folder, kept_run.SEED if seed is None else seed, tell)
+    if not as_json:
+        for line in told:
+            typer.echo(f"note on the data: {line}", err=True)
     _show(folder, made.manifest, as_json=as_json)
     return DONE
 

@@ -289,3 +289,30 @@ def test_a_day_that_is_not_over_is_not_fetched(home: Path, yahoo: Yahoo, capsys:
     assert main(yahoo_words(home, "AAA", [tomorrow, tomorrow + timedelta(days=3)])) == 2
     assert "at least one trading day that is over" in capsys.readouterr().err
     assert yahoo.asked == []
+
+
+# --- what a backtest does with data that fail ------------------------------------------------------------------------
+
+
+def test_a_backtest_refuses_data_that_fail_and_runs_on_them_when_told_to(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    bars = session_csv(home / "bars.csv", date(2024, 7, 3))
+    lines = bars.read_text().splitlines()
+    bars.write_text("\n".join([*lines[:50], *lines[150:], ""]))
+    assert main(["data", "import", str(bars), "--into", str(home / "set"), "--source", "a vendor"]) == 0
+    capsys.readouterr()
+    words = ["backtest", "run", "--start", "2024-07-03", "--end", "2024-07-03", "--data", str(home / "set"),
+             "--out", str(home / "run"), "--engine", "event"]  # fmt: skip
+    assert main(words) == 1
+    err = capsys.readouterr().err
+    assert "holes: 100 of 210 (47.62%)" in err
+    assert "--accept-data" in err
+    assert not (home / "run").exists()
+    assert main([*words, "--accept-data"]) == 0
+    assert "accepted by --accept-data: holes: 100" in capsys.readouterr().err
+    page = (home / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Source: a vendor." in page
+    assert "Survivorship: not stated" in page
+    assert "Refused without --accept-data: holes: 100" in page
+    assert main(["backtest", "report", "--repeat", str(home / "run")]) == 0
