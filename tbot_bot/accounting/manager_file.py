@@ -8,7 +8,6 @@ tools agree on; a version of the program may want others. For the accountant's w
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -142,8 +141,7 @@ def write_manager_file(path: Path, ledger: LedgerReader) -> int:
             count = _fill(draft, manager_objects(ledger), ledger.mode)
             draft.replace(path)
         except BaseException:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
     except (apsw.Error, OSError) as error:
         raise write_failure(path, error) from error
