@@ -37,8 +37,9 @@ from tbot_bot.core.instants import DAY, MILLISECOND, MINUTE, SECOND, Instant, la
 from tbot_bot.core.orders import Account, BrokerOrder, Fill, OrderRequest, Position
 
 NAME: Final = "alpaca"
-CALL_SECONDS_MAX: Final = 10.0
-"""Longest deadline of a request, where API_TIMEOUT allows more: a session does nothing else meanwhile."""
+CALL_SECONDS_MAX: Final = 4.0
+"""Longest deadline of a request, where API_TIMEOUT allows more: a session does nothing else meanwhile, and three in a
+row have to end before its supervisor takes it for blind."""
 LOOK_SECONDS: Final = 5.0
 """Between looks at unfinished orders while the stream is there: it may be there and mute."""
 _BLIND_SECONDS: Final = 2.0

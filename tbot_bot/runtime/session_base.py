@@ -127,8 +127,12 @@ class SessionBase(ABC):
             await self._shell.take(AccountsMarked(at=at, accounts=tuple(accounts)))
 
     async def _settle(self, *, every: bool) -> None:
-        """Look up orders whose fate is in doubt (`every`: all open ones), and act on what the broker says."""
+        """Look up orders whose fate is in doubt (`every`: all open ones), and act on what the broker says.
+
+        A broker that gives no answer is asked no more this time: the session would stand still for each order.
+        """
         state, doubted = self._shell.engine.state, self._shell.doubted
+        silent: set[str] = set()
         if every:
             doubted.update(dict.fromkeys(order_id for order_id, order in state.orders.items() if order.is_open))
         for order_id in list(doubted):
@@ -137,9 +141,14 @@ class SessionBase(ABC):
                 doubted.pop(order_id, None)
                 continue
             try:
+                if order.request.broker in silent:
+                    continue
                 events, commands = await settle_order(state, self._brokers[order.request.broker], order)
             except BrokerUnavailable:
-                continue  # asked again after the next step
+                silent.add(order.request.broker)
+                # asked again after the next step, and then it is not the first
+                doubted[order_id] = doubted.pop(order_id)
+                continue
             doubted.pop(order_id, None)
             for event in events:
                 await self._shell.take(event)

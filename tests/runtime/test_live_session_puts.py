@@ -33,6 +33,7 @@ def holds_a_put(truth):
     return any("P000" in str(position) for position in truth["positions"])
 
 
+@pytest.mark.slow
 def test_a_put_at_alpaca_is_bought_by_chain_and_sold_when_its_share_passes_the_stop(floor):
     one = floor(speed=40, begin="09:26", day=falling_day(then=49.9), ALPACA_OPTIONS_ENABLED="true", **PUTS)
     one.start()
