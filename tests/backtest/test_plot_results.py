@@ -54,7 +54,7 @@ def page_of(folder, days, settings=None, vix=None):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    text, made = page_of(folder, [random_walks(1), random_walks(2)], vix=write_vix(folder / "vix.csv"))
+    text, made = page_of(folder, [random_walks(seed) for seed in range(1, 5)], vix=write_vix(folder / "vix.csv"))
     (folder / "report.html").write_text(text)
     return folder / "report.html", text, made
 
