@@ -35,7 +35,6 @@ from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.runtime.alert_keeper import ALERTS_LOCK, wanted
 from tbot_bot.runtime.build_check import FREE_BYTES_MIN
 from tbot_bot.runtime.clock import monotonic_seconds, wall_now
-from tbot_bot.runtime.live_brokers import ALPACA, IBKR, live_broker
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, holder
 from tbot_bot.runtime.real_reach import REAL
 
@@ -142,6 +141,8 @@ async def _alerts(room: CanaryRoom) -> str:
 
 async def _broker(room: CanaryRoom, name: str) -> list[CanaryStep]:
     """Try one real broker, step by step; what needs a step that failed is not tried."""
+    from tbot_bot.runtime.live_brokers import live_broker  # noqa: PLC0415 - client libraries
+
     if name not in REAL:
         return [CanaryStep(name=f"{name} account", passed=False, text="this broker is sent no orders")]
     try:
@@ -208,7 +209,7 @@ async def _quote(room: CanaryRoom, broker: Broker, bid: list[Decimal]) -> str:
 
 async def _order(room: CanaryRoom, broker: Broker, bid: list[Decimal]) -> str:
     bot = room.settings.bot
-    mode = {ALPACA: bot.alpaca_mode, IBKR: bot.ibkr_mode}[broker.name]
+    mode = {"alpaca": bot.alpaca_mode, "ibkr": bot.ibkr_mode}[broker.name]
     if not bot.test_mode and mode is BrokerMode.LIVE and not bot.canary_live:
         return "none at a live account; CANARY_LIVE=true has one sent"
     price = max((bid[0] * _FAR).quantize(_CENT), _CENT)
