@@ -183,7 +183,7 @@ def put_quotes_of(value: object) -> tuple[PutQuote, ...]:
         try:
             instrument, quote = option_of(symbol), quote_of(symbol, told.get("latestQuote"))
         except UnknownMessage:
-            continue
+            continue  # without a quote nobody could buy it
         if instrument.right is OptionRight.PUT and quote.bid > ZERO and quote.ask > ZERO:
             found.append(PutQuote(instrument=instrument, quote=quote, delta=_delta_or_none(told.get("greeks"))))
     return tuple(found)
