@@ -61,7 +61,7 @@ def keep(files: Mapping[str, bytes], folder: Path) -> None:
         require_free(folder)
         draft.replace(folder)
     except BaseException:
-        with suppress(OSError):
+        with suppress(OSError):  # cleaning up; the first error is raised
             shutil.rmtree(draft)
         raise
     _sync(folder.parent)
@@ -72,7 +72,7 @@ def sweep(parent: Path) -> None:
     for path in parent.iterdir():
         found = _DRAFT.fullmatch(path.name)
         if found and not _alive(int(found[2])):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):  # another run was faster to remove it
                 shutil.rmtree(path)
 
 

@@ -45,39 +45,41 @@ Note = Annotated[
     ),
 ]
 
+Layout = Annotated[
+    str,
+    typer.Option(
+        parser=lambda text: _one_of(_LAYOUTS, text),
+        metavar="auto|alphavantage",
+        help="alphavantage: New York times at the END of each minute, the symbol in the file's name.",
+    ),
+]
+Stamps = Annotated[
+    str,
+    typer.Option(
+        parser=lambda text: _one_of(("start", "end"), text), metavar="start|end", help="Which end of its bar a time is."
+    ),
+]
+SymbolPlace = Annotated[
+    str,
+    typer.Option(
+        parser=lambda text: _one_of(("column", "name", "folder"), text),
+        metavar="column|name|folder",
+        help="Where the symbol stands.",
+    ),
+]
+
 
 def import_(
     sources: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders of them.")],
     *,
     into: Into,
-    layout: Annotated[
-        str,
-        typer.Option(
-            parser=lambda text: _one_of(_LAYOUTS, text),
-            metavar="auto|alphavantage",
-            help="alphavantage: New York times at the END of each minute, the symbol in the file's name.",
-        ),
-    ] = "auto",
-    stamps: Annotated[
-        str,
-        typer.Option(
-            parser=lambda text: _one_of(("start", "end"), text),
-            metavar="start|end",
-            help="Which end of its bar a time is.",
-        ),
-    ] = "start",
+    layout: Layout = "auto",
+    stamps: Stamps = "start",
     zone: Annotated[
         str, typer.Option(metavar="ZONE", help="Zone of times that carry none, as America/New_York or UTC.")
     ] = "",
     minutes: Annotated[int, typer.Option(min=1, max=_MINUTES_MAX, help="Length of a bar, for --stamps end.")] = 1,
-    symbol_in: Annotated[
-        str,
-        typer.Option(
-            parser=lambda text: _one_of(("column", "name", "folder"), text),
-            metavar="column|name|folder",
-            help="Where the symbol stands.",
-        ),
-    ] = "column",
+    symbol_in: SymbolPlace = "column",
     adjust: Annotated[
         str,
         typer.Option(parser=_adjustment, metavar="none|split|all", help="What the bars of the set are adjusted for."),
