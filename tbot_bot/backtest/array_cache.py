@@ -66,11 +66,11 @@ def fingerprint_of(paths: Sequence[Path], cache: Path | None) -> str:
     """Return a digest (hex) over the layout and the bytes of `paths`; names count for their order only."""
     digest = hashlib.sha256(f"bars {LAYOUT}\n".encode())
     for path in paths:
-        digest.update(f"{_remembered(path, cache)}\n".encode())
+        digest.update(f"{digest_of(path, cache)}\n".encode())
     return digest.hexdigest()[:40]
 
 
-def _remembered(path: Path, cache: Path | None) -> str:
+def digest_of(path: Path, cache: Path | None) -> str:
     """Return the SHA-256 of the file's bytes, from memory where size and time of change are what they were."""
     if cache is None:
         return _digest(path)
@@ -136,4 +136,4 @@ def _mapped(place: Path) -> BarArrays:
     )
 
 
-__all__ = ["LAYOUT", "fingerprint_of", "load_bar_arrays"]
+__all__ = ["LAYOUT", "digest_of", "fingerprint_of", "load_bar_arrays"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import tbot_bot
+from tbot_bot.backtest.array_cache import digest_of
 from tbot_bot.backtest.bar_arrays import bar_files_of
 from tbot_bot.backtest.model import BacktestRequest, BacktestResult, EngineChoice, Overrides
 from tbot_bot.config.env_bot import BotSettings
@@ -35,7 +36,6 @@ _LIBRARIES: Final = ("numpy", "pyarrow", "numba")
 _NOT_SET_AGAIN: Final = frozenset({"VERSION_TAG", "BUILD_MODE"})
 """Say which build it is, which the manifest's `code` does exactly."""
 _FILES_IN_SETTINGS: Final = ("UNIVERSE", "INVERSE_ETF_MAP")
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,7 @@ def inputs_of(request: BacktestRequest, settings: Sequence[str]) -> tuple[Digest
     if request.vix is not None:
         paths.append(request.vix)
     paths += [path for path in others if path.is_file()]
-    return tuple(Digest(name=path.name, sha256=_digest(path)) for path in paths)
+    return tuple(Digest(name=path.name, sha256=digest_of(path, request.cache)) for path in paths)
 
 
 def code_digests() -> Iterator[Digest]:
@@ -236,14 +236,6 @@ def _libraries() -> Iterator[Library]:
             yield Library(name=name, version=metadata.version(name))
         except metadata.PackageNotFoundError:
             yield Library(name=name, version="absent")
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 __all__ = [

@@ -101,7 +101,7 @@ def run(
 
 def report(
     run_name: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run's name or how it begins, or its folder; default: the latest.")
+        str, typer.Argument(metavar="RUN", help="A run's name or how it begins, or its folder; default: the latest.")
     ] = "",
     *,
     repeat: Annotated[
