@@ -38,7 +38,7 @@ FREE = ("--port-alpaca", "0", "--port-finnhub", "0", "--port-tws", "0", "--admin
 SYMBOLS = tuple(f"S{number:02d}" for number in range(20))
 SILENT = "T00"
 EACH_MINUTE = 2
-BEGIN = "09:26"
+BEGIN = "09:27"
 FIRST_BREAKOUT = 4
 PATIENCE_SECONDS = 120.0
 KILL_EVERY_SECONDS = 7.0
@@ -50,8 +50,8 @@ SETTINGS = {
     "UNIVERSE": ",".join((*SYMBOLS, SILENT)),
     "SHORT_TYPE_OPEN": "disabled",
     "OPEN_ANALYSIS_TIME": "3m",
-    "OPEN_BREAKOUT_TIME": "14m",
-    "OPEN_MONITORING_TIME": "3m",
+    "OPEN_BREAKOUT_TIME": "12m",
+    "OPEN_MONITORING_TIME": "1m",
     "FRACTIONAL": "false",
     "MAX_TRADES": "20",
     "WEIGHTS": ",".join(["0.05"] * 20),

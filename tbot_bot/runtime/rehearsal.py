@@ -29,8 +29,8 @@ CASH_START: Final = 100_000
 """Dollars in each account."""
 _CLI: Final = "from tbot_bot.runtime.cli import main; raise SystemExit(main())"
 _SUPERVISOR: Final = "tbot_bot.runtime.tbot_runner_supervisor"
-_UP_SECONDS: Final = 6.0
-"""Real time that supervisor and runner need before the first screen."""
+_UP_SECONDS: Final = 15.0
+"""Real time before the first screen, on a busy machine: supervisor, knock at the brokers, canary, runner."""
 _OPENING: Final = time(9, 30)
 _SCREEN: Final = time(9, 25)
 _ANSWER_SECONDS: Final = 10.0

@@ -22,6 +22,8 @@ from tests.trading.test_engine_brokers import broken_out
 
 SCENE = Scene(day=date(2025, 9, 2), entries=time(9, 32), exits=time(9, 37))
 SECOND = 10**9
+OF_ORDERS = ("alpaca POST /v2/orders", "alpaca order ", "alpaca trade_updates", "ibkr placeOrder", "ibkr orders")
+"""Faults that need a certain number of orders before they strike."""
 
 
 def rehearse(folder, *words):
@@ -45,11 +47,13 @@ def assert_passed(status, told, kinds):
 
 def test_a_short_session_at_both_brokers_with_every_fault_leaves_the_venues_books(tmp_path):
     status, told = rehearse(tmp_path / "kept", "--short")
-    # a busy machine is late at 60x and sends fewer orders; whether each fault is met is for the whole day to prove
-    unmet = [f"{line['fault']}: never met" for line in told["faults"] if not line["struck"]]
-    assert [text for text in told["differing"] if text not in unmet] == []
+    # a busy machine is late at 60x and sends fewer orders; that the n-th order is met is for the whole day to prove,
+    # while what stands for a time, and what strikes links and data, is met however few orders there are
+    unmet = [line["fault"] for line in told["faults"] if not line["struck"]]
+    assert [fault for fault in unmet if not fault.startswith(OF_ORDERS)] == []
+    assert [text for text in told["differing"] if text.removesuffix(": never met") not in unmet] == []
     assert status == bool(told["differing"])
-    assert len(told["faults"]) - len(unmet) >= len(told["faults"]) // 2
+    assert {line["what"].partition(":")[0] for line in told["books"]} > {"alpaca", "ibkr", "journal", "replay"}
     assert told["trades"] >= 1
     assert told["sessions"] == ["2025-09-02/open"]
     assert json.loads((tmp_path / "kept" / "truth.json").read_text())["accounts"]
