@@ -45,7 +45,7 @@ def rehearse(
     speed: Annotated[
         str, typer.Option(parser=speed_number, metavar="NUMBER", help="Market seconds a second; about 60 suits.")
     ] = "60",
-    short: Annotated[bool, typer.Option("--short", help="One short session of half a minute, not the day.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="One short session of 45 seconds, not the day.")] = False,
     folder: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Where everything is kept; a new or an empty folder.")
     ] = None,
