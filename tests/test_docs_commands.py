@@ -14,6 +14,7 @@ NOT_RUN = {
     r"tbot service install": "refuses root and temporary folders, and writes system units; its own tests run it",
     r"tbot backup restore": "needs the name of a backup, which says when it was made; its own tests restore",
     r"tbot sandbox": "serves until it is told to stop; its own tests start it, ask it and stop it",
+    r"tbot data (import|fetch)": "needs files of somebody's making, or a vendor; its own tests have both",
     r"tbot config rotate --(key-out|finish)": "needs a key that systemd keeps; the tests of sealed settings give one",
     r"systemd-creds|systemctl|rm /dev/shm/": "needs a machine under systemd, root and the machine's own key",
 }
@@ -26,6 +27,7 @@ FIRST = {
     r"tbot config (decrypt|rotate)": "test -e .env_bot.enc || tbot config encrypt --new-key",
     r"tbot backup create": "test -e .env_bot.enc || tbot config encrypt --new-key",
     r"tbot backup (list|verify|drill)": "test -e .env_bot.enc || tbot config encrypt --new-key && tbot backup create",
+    r"tbot data (check|list)": "test -e data/mine || tbot data import bars --into data/mine",
     r"tbot backtest report": "tbot backtest run --start 2018-03-02 --end 2018-03-02 --data bars --engine event",
     r"tbot resume": "mkdir -p control && echo '{}' > control/killed.json",
     r"tbot defense leave": "tbot defense enter --why preparation",
