@@ -93,6 +93,27 @@ def test_a_short_position_is_bought_back_once_and_what_others_hold_stays(ground,
 @pytest.mark.slow
 @pytest.mark.parametrize("broker", BROKERS)
 @pytest.mark.parametrize("way", ["kill", "flatten"])
+def test_puts_are_sold_to_close_once_and_shares_of_others_stay_though_options_were_switched_off(tmp_path, broker, way):
+    floor = Ground(tmp_path, broker, ALPACA_OPTIONS_ENABLED="true")
+    try:
+        floor.somebody_else_trades()
+        put = floor.put()
+        floor.runner_dies_in_the_market("put", str(put.strike))
+        assert floor.held() == {HELD: FOREIGN, put.symbol: QUANTITY}
+        settings = tmp_path / ".env_bot"
+        settings.write_text(settings.read_text().replace("OPTIONS_ENABLED=true", "OPTIONS_ENABLED=false"))
+
+        status, said = floor.ended(floor.path(way))
+        assert status == 0, said
+        is_closed(floor)
+        assert len(floor.exits()) == 1
+    finally:
+        floor.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize("way", ["kill", "flatten"])
 def test_a_live_account_is_closed_by_the_same_way_and_in_the_live_books(ground, broker, way):
     floor = ground(broker, **{"TEST_MODE": "false", f"{broker.upper()}_MODE": "live"})
     status, said = floor.ended(floor.path(way))
