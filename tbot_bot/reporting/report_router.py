@@ -108,6 +108,10 @@ class OutputPaths:
         """Return what the comparison of `day` with the brokers came to."""
         return self.home / "output" / "summaries" / f"reconciliation_{self._variant()}_{day.isoformat()}.json"
 
+    def attribution(self, day: date) -> Path:
+        """Return what the trades of `day` came to against the simulator's."""
+        return self.home / "output" / "summaries" / f"attribution_{self._variant()}_{day.isoformat()}.json"
+
     @property
     def backup_drill(self) -> Path:
         """What the last restore drills came to."""

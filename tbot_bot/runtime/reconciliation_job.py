@@ -1,5 +1,7 @@
 """What the supervisor has done after the close: a process of its own that compares the day with every broker.
 
+It compares the trades with what the simulator makes of them, too.
+
 The supervisor imports no broker's library. The settings come on standard input. Killed at any step it leaves the
 report of before or the whole new one; `tbot reconcile` does the same again.
 """
@@ -98,13 +100,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = asyncio.run(reconcile_day(settings, records, asked.day))
         except TbotError as error:
             sys.stdout.write(f"{error}\n")
-            return status_of(error)
-        if found is None:
-            sys.stdout.write(f"{asked.day.isoformat()} has no session\n")
-            return DONE
-        lines = found.lines() or (f"{asked.day.isoformat()}: {len(found.brokers)} brokers agree",)
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return DONE if found.passed else FAILED
+            status = status_of(error)
+        else:
+            if found is None:
+                sys.stdout.write(f"{asked.day.isoformat()} has no session\n")
+                return DONE
+            lines = found.lines() or (f"{asked.day.isoformat()}: {len(found.brokers)} brokers agree",)
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            status = DONE if found.passed else FAILED
+        sys.stdout.flush()
+        return status if _attributed(asked.home, asked.mode, asked.day) else status or FAILED
+
+
+def _attributed(home: Path, mode: Mode, day: date) -> bool:
+    """Write the day's attribution; say on stdout why it could not be."""
+    from tbot_bot.reporting.report_router import records_for  # noqa: PLC0415 - as above
+    from tbot_bot.runtime.attribution_desk import attribute_day  # noqa: PLC0415
+
+    try:
+        attribute_day(records_for(home, mode, test_mode=False), day)
+    except (TbotError, OSError) as error:
+        sys.stdout.write(f"no attribution to the simulator: {error}\n")
+        return False
+    return True
 
 
 __all__ = ["ReconciliationFailed", "main", "reconcile_after_day"]
