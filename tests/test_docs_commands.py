@@ -35,9 +35,9 @@ FIRST = {
 """What has to be so before a line means anything."""
 ENDS_WITH = {r"tbot status --watch": 130, r"tbot float transfer --authorize": 2, r"python tools/gateway_login": 2,
              r"tbot (screen --live|fundamentals refresh|ledger push)": 2, r"tbot alerts test": 1,
-             r"tbot alerts (send|show|retry paper)": 2}  # fmt: skip
+             r"tbot alerts (send|show|retry paper)": 2, r"tbot reconcile": 1}  # fmt: skip
 """Where the status is not 0: a view that was interrupted; a bank, a gateway's login or a data vendor without keys;
-alerts without a channel, or without the message that is named."""
+alerts without a channel, or without the message that is named; a dry run's account, which is not kept."""
 
 
 def reason_against(line: str) -> str:

@@ -1,6 +1,5 @@
 """`tbot canary`: prove now that the way to the market works."""
 
-import asyncio
 from datetime import date
 from typing import Annotated
 
@@ -22,6 +21,8 @@ def canary(
     as_json: Json = False,
 ) -> int:
     """Try disk, journal, alerts and each broker, with an order far from the market. Exit status 1: something failed."""
+    import asyncio  # noqa: PLC0415 - `--help` stays fast
+
     from tbot_bot.config.settings import load_settings, tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.core.calendar import exchange_time  # noqa: PLC0415
     from tbot_bot.core.identity import Mode  # noqa: PLC0415
