@@ -15,6 +15,7 @@ from tbot_bot.core.events import BarsClosed, CodeTakenOver, Event
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Instant
 from tbot_bot.journal.chain import Kind
+from tbot_bot.journal.files import SCHEMA_VERSION
 from tbot_bot.journal.session_log import read_session
 from tbot_bot.journal.started import ProcessStarted
 from tbot_bot.journal.store import Entry, Journal, open_reader
@@ -288,7 +289,7 @@ def test_an_older_program_refuses_a_newer_journal_and_leaves_it_alone(tmp_path):
     run = rehearse(tmp_path, seed=3)
     path = run.paths.journal
     with apsw.Connection(str(path)) as connection:
-        connection.execute("PRAGMA user_version = 2; PRAGMA journal_mode = DELETE")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}; PRAGMA journal_mode = DELETE")
     connection.close()
     before = path.read_bytes()
     (run.home / ".env").write_text("")
@@ -296,7 +297,8 @@ def test_an_older_program_refuses_a_newer_journal_and_leaves_it_alone(tmp_path):
     for words in (["check"], ["run", "--once"]):
         status, said = cli(run.home, *words)
         assert status == 3, said
-        assert "the journal has schema 2; this program knows up to 1" in " ".join(said.split())
+        words_for_it = f"the journal has schema {SCHEMA_VERSION + 1}; this program knows up to {SCHEMA_VERSION}"
+        assert words_for_it in " ".join(said.split())
         assert "start that version again" in " ".join(said.split())
     assert path.read_bytes() == before
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import apsw
 
 import tbot_bot
+import tbot_bot.journal.canary  # with the next: what processes write into the journals that are read here
+import tbot_bot.runtime.tbot_runner_supervisor
 from tbot_bot.core.codec import loads
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.store import open_reader
