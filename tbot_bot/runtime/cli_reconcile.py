@@ -96,13 +96,13 @@ def _show_attribution(found: "Attribution") -> None:
     """Print what each trade came to against the simulator's, and the sums."""
     head = ("real", "simulated", "slippage", "missed", "fees", "delay s")
     typer.echo("")
-    typer.echo(f"{'against the simulator':<28}" + "".join(f"{word:>10}" for word in head[:5]) + f"{head[5]:>9}")
+    typer.echo(f"{'against the simulator':<22}" + "".join(f"{word:>10}" for word in head[:5]) + f"{head[5]:>8}")
     for trade in found.trades:
         late = [one for one in (trade.entry_delay, trade.exit_delay) if one is not None]
         mark = "*" if trade.beyond_tape else ""
         _row(f"{trade.broker} {printable(trade.symbol)}{mark}", trade, sum(late, ZERO) / len(late) if late else None)
     for one in (*found.brokers, found.total):
-        _row(f"{one.broker or 'all'}: {one.trades} trades, {one.missed} missed", one, one.delay)
+        _row(f"{one.broker or 'all'}: {one.trades} ({one.missed} missed)", one, one.delay)
     if any(trade.beyond_tape for trade in found.trades):
         typer.echo("* ended in a bar that is on no tape: the executions in it were taken as they were")
     for none in found.not_compared:
@@ -112,7 +112,7 @@ def _show_attribution(found: "Attribution") -> None:
 def _row(name: str, one: "TradeAttribution | AttributionSums", delay: Decimal | None) -> None:
     figures = (one.pnl, one.simulated_pnl, one.slippage, one.missed_fills, one.fees)
     late = "-" if delay is None else f"{delay:.1f}"
-    typer.echo(f"{name:<28}" + "".join(f"{each:>10.2f}" for each in figures) + f"{late:>9}")
+    typer.echo(f"{name:<22}" + "".join(f"{each:>10.2f}" for each in figures) + f"{late:>8}")
 
 
 __all__ = ["reconcile"]
