@@ -23,8 +23,8 @@ RUN_STAMP := $(VENV)/.installed-run-$(PLACE)
 DEV_STAMP := $(VENV)/.installed-dev-$(PLACE)
 VENV_WORKS := $(shell $(BIN)/python -c '$(SUITABLE)' 2>/dev/null && echo yes)
 
-# Much of what the tests do is waiting for processes of their own, so three at a time suit two cores.
-SIDE_BY_SIDE := -n 3 --dist worksteal
+# Much of what the tests do is waiting for processes of their own, so four at a time suit two cores.
+SIDE_BY_SIDE := -n 4 --dist worksteal
 
 SOURCES := $(wildcard tbot_bot tbot_web tools tests benchmarks)
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
@@ -43,7 +43,7 @@ run: setup ## one rehearsed trading day: no account, no key, no network
 
 dev: $(DEV_STAMP) ## setup, and what the tests and checks need
 
-test: dev ## run the test suite, three at a time
+test: dev ## run the test suite, four at a time
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
 
 coverage: dev ## run the test suite and say which lines it reaches, those of child processes aside

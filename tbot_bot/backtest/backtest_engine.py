@@ -54,7 +54,7 @@ class DataSet:
             self.arrays = load_bar_arrays(source, cache)
             self.fingerprint = self.arrays.fingerprint
         except NotForArrays as error:
-            self.not_for_arrays = str(error)
+            self.not_for_arrays = error.what
             self.fingerprint = fingerprint_of(bar_files_of(source)[0], cache)
 
     def run(self, request: BacktestRequest) -> BacktestResult:

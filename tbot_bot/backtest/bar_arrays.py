@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tbot_bot.config.error_handler import DataError
+from tbot_bot.config.error_handler import DataError, TbotError
 from tbot_bot.core.calendar import TradingDay, is_trading_day, new_york, trading_day
 from tbot_bot.marketdata import bar_files
 from tbot_bot.marketdata.bar_checks import check_order, check_values, days_of, infer_span, sorting
@@ -29,8 +29,10 @@ _EVENING_ENDS: Final = time(20, 0)
 _FOREVER: Final = 2**62
 
 
-class NotForArrays(Exception):
+class NotForArrays(TbotError):
     """The data cannot be held as one set of arrays; the message says why."""
+
+    code = "NOT_FOR_ARRAYS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ def log(floor):
     return (floor.home / "output" / "logs" / "open_paper.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_share_that_is_halted_when_it_signals_is_not_entered(floor):
     one = floor(speed=40, OPEN_BREAKOUT_TIME="3m")
     one.breaks(halted("09:34:30", "09:50:00"))
