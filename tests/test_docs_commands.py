@@ -14,7 +14,7 @@ NOT_RUN = {
     r"tbot service install": "refuses root and temporary folders, and writes system units; its own tests run it",
     r"tbot backup restore": "needs the name of a backup, which says when it was made; its own tests restore",
     r"tbot sandbox": "serves until it is told to stop; its own tests start it, ask it and stop it",
-    r"tbot rehearse": "takes up to six minutes of a day at 60x; its own tests rehearse a session, and the slow ones a day",
+    r"tbot rehearse": "takes up to six minutes; its own tests rehearse a session, and the slow ones a whole day",
     r"tbot data (import|fetch)": "needs files of somebody's making, or a vendor; its own tests have both",
     r"tbot config rotate --(key-out|finish)": "needs a key that systemd keeps; the tests of sealed settings give one",
     r"systemd-creds|systemctl|rm /dev/shm/": "needs a machine under systemd, root and the machine's own key",

@@ -14,6 +14,7 @@ from email.message import EmailMessage
 from typing import Final, Protocol
 
 from tbot_bot.config.env import EnvSettings
+from tbot_bot.config.error_handler import TbotError
 from tbot_bot.config.scrub import scrub
 from tbot_bot.core.instants import Duration, seconds
 
@@ -28,8 +29,10 @@ PING_PREFIX: Final = "ping+"
 """`ping+https://...` in ALERT_URLS is an address that is visited while all is well: its silence is the alarm."""
 
 
-class ChannelFailed(Exception):
+class ChannelFailed(TbotError):
     """A message was not taken, as far as we know."""
+
+    code = "CHANNEL"
 
     def __init__(self, detail: str, *, refused: bool = False, wait: Duration | None = None) -> None:
         """`refused`: the same again will hardly be taken; `wait`: how long we were asked to wait."""
