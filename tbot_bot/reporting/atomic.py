@@ -1,7 +1,9 @@
 """Writing files so that a reader, a crash or a full disk never leaves half of one.
 
-Whole files are replaced: written beside, synced, renamed over the old one. Logs grow by one write of whole
-lines; a line that a crash has cut is taken off when the log is opened again.
+Whole files are replaced: written beside, synced, renamed over the old one. Logs grow by whole lines: by one write
+where they fit into the page of memory that the file ends in, for such a write shows itself at once or not at all, and
+else by replacing the file, since a longer write shows itself page by page and a page may end within a line. A line
+that a crash has cut is taken off when the log is opened again.
 """
 
 import errno
@@ -16,6 +18,7 @@ _ROOM: Final = "Make room on the disk; the file is rebuilt from the journal at t
 _RIGHTS: Final = "Look at the rights of the folder; the file is rebuilt from the journal at the next write."
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK: Final = 65_536
+_PAGE: Final = 4096  # bytes; the smallest page of a file in memory, and larger ones are multiples of it
 
 
 class RecordsError(TbotError):
@@ -47,7 +50,9 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def append_lines(path: Path, data: bytes) -> None:
-    """Add whole lines to the log at `path` in one write, after taking off a last line without its end.
+    """Add whole lines to the log at `path`, all of them at once, after taking off a last line without its end.
+
+    Who follows the log must follow its name (`tail -F`), as for any log that is rotated.
 
     Raises:
         RecordsError: nothing of `data` is in the file.
@@ -64,25 +69,23 @@ def append_lines(path: Path, data: bytes) -> None:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             size = _mend_end(handle)
-            try:
-                _write_all(handle, data)
-                os.fsync(handle)
-            except BaseException:
-                with suppress(OSError):
-                    os.ftruncate(handle, size)
-                raise
+            whole = b"" if size // _PAGE == (size + len(data) - 1) // _PAGE else _read_all(handle, size) + data
+            if not whole:
+                _append_synced(handle, size, data)
         finally:
             os.close(handle)
         if new:
             _sync_folder(path.parent)
     except OSError as error:
         raise _failure(path, error) from error
+    if whole:
+        replace_file(path, whole)
 
 
 def settle_log(path: Path, data: bytes) -> None:
     """Make the log at `path` hold exactly `data`: append where it holds a beginning of it, else replace it.
 
-    Appending keeps the file that a `tail -f` follows; a log that was edited or damaged is written anew.
+    A log that was edited or damaged is written anew.
 
     Raises:
         RecordsError: it could not be written; what was there is still there.
@@ -109,6 +112,20 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _append_synced(handle: int, size: int, data: bytes) -> None:
+    try:
+        _write_all(handle, data)
+        os.fsync(handle)
+    except BaseException:
+        with suppress(OSError):
+            os.ftruncate(handle, size)
+        raise
+
+
+def _read_all(handle: int, size: int) -> bytes:
+    return b"".join(os.pread(handle, _CHUNK, start) for start in range(0, size, _CHUNK))
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -26,7 +26,7 @@ while True:
 
 
 def test_a_reader_never_sees_half_a_row_while_writers_are_killed(tmp_path):
-    seen = set()
+    seen, sizes = set(), set()
     for _ in range(4):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)])
         until = time.monotonic() + 0.7
@@ -35,11 +35,15 @@ def test_a_reader_never_sees_half_a_row_while_writers_are_killed(tmp_path):
                 rows = json.loads((tmp_path / "rows.json").read_bytes())
                 assert len(rows) == 1000
                 seen.add(rows[0]["of"])
+                log = (tmp_path / "rows.log").read_bytes() if (tmp_path / "rows.log").exists() else b"\n"
+                assert log.endswith(b"\n")
+                sizes.add(len(log))
         writer.kill()
         writer.wait()
         append_lines(tmp_path / "rows.log", b'{"row": -1}\n')
         assert all(json.loads(line) for line in (tmp_path / "rows.log").read_bytes().splitlines())
     assert len(seen) > 4
+    assert len(sizes) > 4
 
 
 @pytest.mark.parametrize("write", [replace_file, append_lines, settle_log])
@@ -89,6 +93,20 @@ def test_a_log_is_settled_to_exactly_what_the_journal_tells(tmp_path, present):
     path.write_bytes(present)
     settle_log(path, b"one\ntwo\n")
     assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_lines_that_cross_a_page_come_in_a_new_file_and_others_in_the_old_one(tmp_path):
+    """A long write shows itself page by page, so that a reader would see it end within a line."""
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 4090 + b"\n")
+    before = path.stat().st_ino
+    append_lines(path, b"abcd\n")
+    assert (path.stat().st_ino, path.stat().st_size) == (before, 4096)
+    append_lines(path, b"y" * 4095 + b"\n")
+    assert (path.stat().st_ino, path.stat().st_size) == (before, 8192)
+    append_lines(path, b"z" * 4096 + b"\n")
+    assert path.stat().st_ino != before
+    assert path.read_bytes() == b"x" * 4090 + b"\nabcd\n" + b"y" * 4095 + b"\n" + b"z" * 4096 + b"\n"
 
 
 def test_settling_appends_to_the_file_that_a_reader_follows(tmp_path):

@@ -167,7 +167,7 @@ def confirmed(tmp_path):
 
 
 def test_signals_wait_and_are_confirmed_declined_or_lapse(confirmed):
-    confirmed.run(parse_iso("2025-12-02T14:50:20Z"), speed=15.0)  # the window is nine minutes: 36 s to ask in
+    confirmed.run(parse_iso("2025-12-02T14:50:50Z"), speed=6.0)  # the window is nine minutes: 90 s to ask in
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(waiting := confirmed.waiting()) < 3:
         assert time.monotonic() < deadline
