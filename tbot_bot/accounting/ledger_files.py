@@ -55,7 +55,8 @@ def create(path: Path, mode: Mode) -> None:
         _remove(draft)
         connection = apsw.Connection(str(draft))
         try:
-            connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+            connection.pragma("journal_mode", "WAL")  # it answers with a row, and a script stops at a row
+            connection.pragma("synchronous", "FULL")
             fill(connection, mode)
         finally:
             connection.close()

@@ -189,7 +189,8 @@ def create(path: Path, mode: Mode) -> None:
         _remove(draft)
         connection = apsw.Connection(str(draft))
         try:
-            connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+            connection.pragma("journal_mode", "WAL")  # it answers with a row, and a script stops at a row
+            connection.pragma("synchronous", "FULL")
             connection.execute(f"BEGIN; {_SCHEMA} {_ROWS_STAY} {_BASE_STAYS} {_GROWS_AT_ITS_END}")
             connection.execute("INSERT INTO about (mode) VALUES (?)", (mode.value,))
             connection.execute(

@@ -11,8 +11,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from tbot_bot.accounting.ledger_files import create as create_ledger
 from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.identity import Mode
+from tbot_bot.journal.files import create as create_journal
 from tbot_bot.journal.files import require_sqlite
 from tbot_bot.journal.store import Entry, Journal, JournalWriteFailed, Kind, journal_path, open_reader
 from tbot_bot.journal.verify import verify
@@ -272,3 +274,17 @@ def test_an_entry_that_cannot_be_stored_takes_its_whole_transaction_back(journal
         journal.append([entry(), entry(**bad)])
     assert journal.head().seq == 0
     assert journal.append([entry()]) == range(1, 2)
+
+
+@pytest.mark.parametrize("make", [create_journal, create_ledger])
+def test_a_new_file_is_written_as_durably_as_every_later_row(tmp_path, monkeypatch, make):
+    """Also with an SQLite whose own default is less: a script of PRAGMAs would stop at the first that answers."""
+    written_with = set()
+
+    def careless(connection):
+        connection.pragma("synchronous", "OFF")
+        connection.set_update_hook(lambda *_: written_with.add(connection.pragma("synchronous")))
+
+    monkeypatch.setattr(apsw, "connection_hooks", [*apsw.connection_hooks, careless])
+    make(tmp_path / "made.sqlite3", Mode.PAPER)
+    assert written_with == {2}, "2 is FULL"
