@@ -15,8 +15,6 @@ from tbot_bot.accounting.account_transaction import (
     Occasion,
     between,
     build,
-    float_in_lines,
-    float_out_lines,
     movement_lines,
     slippage_lines,
     template_of,
@@ -36,7 +34,6 @@ from tbot_bot.core.orders import Account, Fill, OrderRequest
 from tbot_bot.journal.chain import Row
 from tbot_bot.journal.closed import DeadManReport
 from tbot_bot.journal.ledger_posting import LedgerPosting
-from tbot_bot.trading.float_bot import RESERVE
 from tbot_bot.trading.spec import SessionSpec
 from tbot_bot.treasury.records import AuthorizedTransfer, Outcome, TransfersAuthorized, TransferSettled
 
@@ -111,6 +108,8 @@ class Booker:
                 context.spec = context.spec or found
             case SubmitOrder(order=order) | ReplaceOrder(order=order):
                 context.orders[order.client_order_id] = order
+            case OrderFilled(fill=fill) if fill.execution_id in context.fills:
+                self._charge(context, found)
             case OrderFilled():
                 self._fill(context, found.fill)
             case FillBusted():
@@ -164,8 +163,8 @@ class Booker:
                 self._moved.setdefault((entry.broker, instrument), []).append(entry)
 
     def refuse(self, why: str) -> None:
-        """Note that the present row is not booked."""
-        if self._row is not None and self._row.seq > self._after:
+        """Note why the present row is not booked; empty: it is."""
+        if why and self._row is not None and self._row.seq > self._after:
             self.not_booked.append(NotBooked(journal_seq=self._row.seq, session=self._row.session, why=why))
 
     def book(self, occasion: Occasion, template: Template, lines: Callable[[], list[LedgerLine]], text: str) -> None:
@@ -204,8 +203,8 @@ class Booker:
         return self.mode is not Mode.LIVE or context.account_behind(broker) == "account"
 
     def _fill(self, context: SessionContext, fill: Fill) -> None:
-        if fill.execution_id in context.fills or fill.execution_id in context.busted:
-            return  # told again
+        if fill.execution_id in context.busted:
+            return
         objection, request = context.objection(fill), context.request_of(fill.client_order_id)
         if objection or request is None:
             self.refuse(objection)
@@ -244,16 +243,36 @@ class Booker:
             self.refuse(f"bust of execution {bust.execution_id}, which is not booked")
             return
         context.take_bust(fill)
-        if self._keeps(context, request.broker) and self._row is not None and self._row.seq > self._after:
-            names = (str(context.session), request.broker, bust.execution_id)
-            guid = entry_guid(self.mode, "fill", *names)
-            occasion = self.occasion(
-                "bust", *names, at=bust.at, source=Source.FILL, context=context, broker=request.broker,
-                trade_id=request.trade_id, confirmation=bust.execution_id, reverses=guid,
-            )  # fmt: skip
-            why = corrections.take_back(self, occasion, request.instrument.symbol, bust.reason or "busted")
-            if why:
-                self.refuse(why)
+        occasion = self._correction("bust", context, bust.execution_id, request, bust.at)
+        if occasion is not None:
+            self.refuse(corrections.take_back(self, occasion, request.instrument.symbol, bust.reason or "busted"))
+
+    def _charge(self, context: SessionContext, told: OrderFilled) -> None:
+        """Take in an execution that is told again: a commission may come after it, and change its fees."""
+        fill = told.fill
+        request = context.request_of(fill.client_order_id)
+        known = fill.execution_id in context.busted or context.fills[fill.execution_id].fees == fill.fees
+        if known or request is None:
+            return
+        context.charge_again(fill)
+        occasion = self._correction("charged", context, fill.execution_id, request, told.at)
+        if occasion is not None:
+            symbol, fees = request.instrument.symbol, to_units(fill.fees)
+            self.refuse(corrections.charge_again(self, occasion, symbol, fees))
+
+    def _correction(
+        self, what: str, context: SessionContext, execution_id: str, request: OrderRequest, at: Instant
+    ) -> Occasion | None:
+        """Return the occasion to correct an execution; None where it is not ours to book, or was done before."""
+        if not self._keeps(context, request.broker) or self._row is None or self._row.seq <= self._after:
+            return None
+        names = (str(context.session), request.broker, execution_id)
+        row = () if what == "bust" else (str(self._row.seq),)  # undone for ever; charged perhaps more than once
+        return self.occasion(
+            what, *names, *row, at=at, source=Source.FILL, context=context, broker=request.broker,
+            day=max(context.session.day, exchange_time(at).date()), trade_id=request.trade_id,
+            confirmation=execution_id, reverses=entry_guid(self.mode, "fill", *names),
+        )  # fmt: skip
 
     def _opened(self, context: SessionContext, read: AccountsRead, one: Account) -> None:
         key = context.account_behind(one.broker)
@@ -369,31 +388,11 @@ class Booker:
             case TransfersAuthorized():
                 self._transfers |= {one.transfer_id: one for one in found.transfers}
             case TransferSettled() if found.outcome is Outcome.DONE:
-                self._transferred(found)
+                posting.book_transfer(self, found, self._transfers.get(found.transfer_id))
             case LedgerPosting():
                 posting.book_posting(self, found)
             case _:
                 pass
-
-    def _transferred(self, settled: TransferSettled) -> None:
-        one = self._transfers.get(settled.transfer_id)
-        if one is None:
-            self.refuse(f"transfer {settled.transfer_id} was settled and never authorized")
-            return
-        amount = to_units(one.amount)
-        broker = one.source if one.destination == RESERVE else one.destination
-        occasion = self.occasion(
-            "transfer", one.transfer_id, at=settled.at, source=Source.TREASURY, broker=broker,
-            confirmation=settled.bank_id or one.transfer_id,
-        )  # fmt: skip
-        text = f"{one.source} sends {plain(one.amount)} dollars to {one.destination}"
-        if one.source == RESERVE:
-            self.book(occasion, Template.FLOAT_IN, lambda: float_in_lines(self.mode, broker, amount), text)
-        elif one.destination == RESERVE:
-            self.book(occasion, Template.FLOAT_OUT, lambda: float_out_lines(self.mode, broker, amount), text)
-        else:
-            pair = ((Role.CASH, one.destination), (Role.CASH, one.source))
-            self.book(occasion, Template.FLOAT_MOVED, lambda: between(self.mode, *pair, amount), text)
 
 
 __all__ = ["Booker", "NotBooked", "Shelf"]

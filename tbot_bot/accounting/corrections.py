@@ -2,7 +2,8 @@
 
 An execution that is undone may have been the first to be sold. So everything of the same instrument at the same broker
 that came later is taken back too, the newest first, and then booked again against the lots that are right now. All of
-it stays in the ledger, and what it comes to is what it would be had the execution never been.
+it stays in the ledger, and what it comes to is what it would be had the execution never been. What an execution cost
+may be told after it was booked: then it is booked anew with the right fees, in the same way.
 """
 
 from collections.abc import Sequence
@@ -46,25 +47,36 @@ class Desk(Protocol):
 
 def take_back(desk: Desk, occasion: Occasion, instrument: str, reason: str) -> str:
     """Reverse the entry that `occasion.reverses` was booked as; return why that is not possible, or nothing."""
+    return _redo(desk, occasion, instrument, f"undone ({reason})", None)
+
+
+def charge_again(desk: Desk, occasion: Occasion, instrument: str, fees: int) -> str:
+    """Book what `occasion.reverses` was booked as once more, with `fees` units; return why not, or nothing."""
+    return _redo(desk, occasion, instrument, "taken back, its fees are told anew", fees)
+
+
+def _redo(desk: Desk, occasion: Occasion, instrument: str, why: str, fees: int | None) -> str:
     broker = occasion.broker
     standing = _standing(desk.moves(broker, instrument))
     place = next((number for number, (origin, _) in enumerate(standing) if origin == occasion.reverses), None)
     if place is None:
-        return f"execution {occasion.confirmation} is to be undone and does not stand in the books"
+        return f"execution {occasion.confirmation} is to be changed and does not stand in the books"
     wrong = standing[place][1]
     later = [entry for _, entry in standing[place + 1 :]]
     barrier = next((entry for entry in later if entry.template in _BARRIERS), None)
     if barrier is not None:
-        return f"execution {occasion.confirmation} is to be undone, but the {barrier.template} after it rests on it"
+        return f"execution {occasion.confirmation} is to be changed, but the {barrier.template} after it rests on it"
     for entry in reversed(later):
         beside = _beside(occasion, "reversal", entry)
         desk.put(build(beside, Template.REVERSAL, reversal_lines(entry), f"taken back to be booked anew: {entry.text}"))
     undone = replace(occasion, reverses=wrong.guid)
-    desk.put(build(undone, Template.REVERSAL, reversal_lines(wrong), f"undone ({reason}): {wrong.text}"))
+    desk.put(build(undone, Template.REVERSAL, reversal_lines(wrong), f"{why}: {wrong.text}"))
     desk.lots.put(broker, instrument, _lots_after([entry for _, entry in standing[:place]], broker, instrument))
-    for entry in later:
-        again = _beside(occasion, "rebooking", entry)
-        lines = movement_lines(again, movement_in(entry, desk.mode), desk.lots)
+    for entry in later if fees is None else (wrong, *later):
+        again, move = _beside(occasion, "rebooking", entry), movement_in(entry, desk.mode)
+        if entry is wrong and fees is not None:
+            move = replace(move, fees=fees)
+        lines = movement_lines(again, move, desk.lots)
         desk.put(build(again, Template.REBOOKING, lines, f"booked anew: {entry.text}"))
     return ""
 
@@ -139,4 +151,4 @@ def _lots_after(entries: Sequence[LedgerEntry], broker: str, instrument: str) ->
     return [lot for lot in lots.values() if lot.quantity]
 
 
-__all__ = ["Desk", "settled", "take_back", "written_off"]
+__all__ = ["Desk", "charge_again", "settled", "take_back", "written_off"]

@@ -4,7 +4,7 @@ A session's context is made from its rows alone, so that a row gives the same en
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -104,6 +104,14 @@ class SessionContext:
             Tally(broker=request.broker, instrument=request.instrument, entered_by=request.side),
         )
         _count(tally, fill, request.side, 1)
+
+    def charge_again(self, fill: Fill) -> None:
+        """Count what a known execution has cost by `fill`, instead of what was told of it before."""
+        before = self.fills[fill.execution_id]
+        self.take_bust(before)
+        request = self.request_of(fill.client_order_id)
+        if request is not None:
+            self.take_fill(replace(before, fees=fill.fees), request)
 
     def take_bust(self, fill: Fill) -> None:
         """Count it no longer."""

@@ -25,6 +25,8 @@ from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO, exact, plain
 from tbot_bot.journal.ledger_posting import LedgerPosting, PostingKind
+from tbot_bot.trading.float_bot import RESERVE
+from tbot_bot.treasury.records import AuthorizedTransfer, TransferSettled
 
 _OCC: Final = re.compile(r"(?P<root>[A-Z.]{1,6})(?P<expiry>\d{6})(?P<right>[CP])(?P<strike>\d{8})")
 """OCC Options Symbology Initiative: root, yymmdd, right, strike times 1000."""
@@ -70,6 +72,27 @@ class PostingDesk(Desk, Protocol):
 
     def entry(self, guid: str) -> LedgerEntry | None:
         """Return an entry."""
+
+
+def book_transfer(desk: PostingDesk, settled: TransferSettled, one: AuthorizedTransfer | None) -> None:
+    """Book a transfer between the bank and brokers that is done; `one` is what was authorized, if anything was."""
+    if one is None:
+        desk.refuse(f"transfer {settled.transfer_id} was settled and never authorized")
+        return
+    amount = to_units(one.amount)
+    broker = one.source if one.destination == RESERVE else one.destination
+    occasion = desk.occasion(
+        "transfer", one.transfer_id, at=settled.at, source=Source.TREASURY, broker=broker,
+        confirmation=settled.bank_id or one.transfer_id,
+    )  # fmt: skip
+    text = f"{one.source} sends {plain(one.amount)} dollars to {one.destination}"
+    if one.source == RESERVE:
+        desk.book(occasion, Template.FLOAT_IN, lambda: float_in_lines(desk.mode, broker, amount), text)
+    elif one.destination == RESERVE:
+        desk.book(occasion, Template.FLOAT_OUT, lambda: float_out_lines(desk.mode, broker, amount), text)
+    else:
+        pair = ((Role.CASH, one.destination), (Role.CASH, one.source))
+        desk.book(occasion, Template.FLOAT_MOVED, lambda: between(desk.mode, *pair, amount), text)
 
 
 def contract_of(symbol: str) -> Contract | None:
@@ -175,4 +198,4 @@ def _reversal(desk: PostingDesk, posted: LedgerPosting, text: str) -> None:
     desk.book(occasion, Template.REVERSAL, lambda: reversal_lines(wrong), text)
 
 
-__all__ = ["Contract", "book_posting", "contract_of", "objection"]
+__all__ = ["Contract", "book_posting", "book_transfer", "contract_of", "objection"]

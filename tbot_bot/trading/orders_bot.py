@@ -190,11 +190,17 @@ def apply(order: Order, trigger: Trigger) -> tuple[Order, str]:
 def apply_fill(order: Order, fill: Fill) -> tuple[Order, str, bool]:
     """Return `order` with `fill` booked, an anomaly in words ("" if none), and whether the fill was new.
 
-    A fill seen before changes nothing. A fill that the table does not expect, or that exceeds the order,
-    is booked all the same and reported.
+    A fill seen before changes nothing but what it cost: a broker may tell that later. A fill that the table does not
+    expect, or that exceeds the order, is booked all the same and reported.
     """
-    if fill.execution_id in order.busted or any(known.execution_id == fill.execution_id for known in order.fills):
+    if fill.execution_id in order.busted:
         return order, "", False
+    if any(known.execution_id == fill.execution_id for known in order.fills):
+        charged = (
+            replace(known, fees=fill.fees) if known.execution_id == fill.execution_id else known
+            for known in order.fills
+        )
+        return replace(order, fills=tuple(charged)), "", False
     booked = replace(order, fills=(*order.fills, fill))
     excess = booked.filled_quantity - order.request.quantity
     trigger = Trigger.FILLED_PARTLY if excess < ZERO else Trigger.FILLED_FULLY

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -13,9 +14,11 @@ from tbot_bot.accounting.accounting_api import book, mark_day
 from tbot_bot.accounting.ledger_files import DayLocked, LedgerError
 from tbot_bot.accounting.ledger_reader import Mark
 from tbot_bot.config.error_handler import TbotError
+from tbot_bot.core.instants import DAY as DAY_SPAN
+from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import equity
 from tbot_bot.core.orders import Side
-from tests.support.ledger_kit import DAY, NOW, Days, Dice
+from tests.support.ledger_kit import DAY, NOW, D, Days, Dice
 
 AAA = equity("AAA")
 
@@ -46,6 +49,28 @@ def test_nothing_is_written_into_a_locked_day(days):
     lock(days, Mark.REOPENED)
     assert days.book().entries == 1
     assert days.verdict().sound
+
+
+def test_a_commission_of_a_locked_day_waits_until_it_is_opened_or_is_booked_in_the_day_that_brings_it(days):
+    order = days.order("one", AAA, Side.BUY, 100, attempt=3)
+    first = days.fill(order, 10, fees="1.00")
+    days.book()
+    before = days.balances()["Expenses:Broker-Fees:One"]
+    lock(days)
+    days.fill(order, 10, fees="0.35", execution=first)  # on the same day, which is locked
+    with pytest.raises(DayLocked, match="fees are told anew"):
+        days.book()
+    assert days.balances()["Expenses:Broker-Fees:One"] == before
+    lock(days, Mark.REOPENED)
+    assert days.book().entries == 2
+    assert days.balances()["Expenses:Broker-Fees:One"] == D("0.35")
+    lock(days)
+    days.clock = Instant(days.clock + DAY_SPAN)
+    days.fill(order, 10, fees="0.36", execution=first)  # on the next day, which is open
+    assert days.book().days == (DAY + timedelta(days=1),)
+    assert days.balances()["Expenses:Broker-Fees:One"] == D("0.36")
+    assert days.verdict().sound
+    assert days.book().entries == 0
 
 
 def test_a_decommissioned_day_stays_closed(days):

@@ -110,6 +110,50 @@ def test_an_execution_that_is_told_twice_is_booked_once(days):
     booked(days, Assets_One_Cash="-1000", Assets_One_Equities="1000")
 
 
+def told_again(days, order, execution, price, fees):
+    """Tell an execution of before with other fees, as Interactive Brokers does where its commission report is late."""
+    days.fill(order, price, fees=fees, execution=execution)
+
+
+def test_a_commission_that_comes_after_its_execution_was_booked_is_booked_exactly_once(days):
+    order = days.order("one", AAA, Side.BUY, 100)
+    first = days.fill(order, 10, fees="1.00")
+    days.trade("one", AAA, Side.SELL, 100, 12, "0.50", leg=Leg.EXIT)
+    days.book()
+    told_again(days, order, first, 10, "0.35")
+    final = {
+        "Assets_One_Cash": "199.15",
+        "Income_Realized__Gains_One": "-200",
+        "Expenses_Broker__Fees_One": "0.85",
+    }
+    booked(days, **final)
+    assert [one.template for one in days.entries()][-4:] == [Template.REVERSAL] * 2 + [Template.REBOOKING] * 2
+    told_again(days, order, first, 10, "0.35")  # the same again, and once more after a restart of the booking
+    assert days.book().entries == 0
+    booked(days, **final)
+
+
+def test_a_commission_that_comes_before_anything_is_booked_comes_to_the_same(days):
+    order = days.order("one", AAA, Side.BUY, 100)
+    first = days.fill(order, 10, fees="1.00")
+    told_again(days, order, first, 10, "0.35")
+    told_again(days, order, first, 10, "0.40")
+    booked(days, Assets_One_Equities="1000", Assets_One_Cash="-1000.40", Expenses_Broker__Fees_One="0.40")
+    assert days.lots() == [("one", "AAA", D(100), D(1000))]
+
+
+def test_an_execution_that_is_undone_after_its_commission_leaves_nothing(days):
+    order = days.order("one", AAA, Side.BUY, 100)
+    first = days.fill(order, 10, fees="1.00")
+    told_again(days, order, first, 10, "0.35")
+    days.book()
+    days.bust(first, order.client_order_id)
+    booked(days)
+    told_again(days, order, first, 10, "0.70")  # of what never was
+    assert days.book().entries == 0
+    booked(days)
+
+
 def test_what_was_undone_is_reversed_and_what_came_after_it_is_booked_anew(days):
     first = days.order("one", AAA, Side.BUY, 100)
     wrong = days.fill(first, 10)

@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - a grid is read by its columns
 """The order's life: the table written a second time, by hand, and the laws that executions obey."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -136,6 +137,13 @@ def test_every_execution_counts_once_however_often_and_in_whatever_order_it_is_t
         order, _, _ = apply_fill(order, fill(f"x{number}", first_told[number]))
 
     assert order.filled_quantity == sum(first_told.values())
+
+
+def test_what_an_execution_cost_may_be_told_later_and_counts_as_told_last():
+    order, _, _ = apply_fill(order_in(OrderState.WORKING), fill("x1", 40))
+    order, anomaly, is_new = apply_fill(order, replace(fill("x1", 40), fees=Decimal("0.35")))
+    assert ([one.fees for one in order.fills], anomaly, is_new) == ([Decimal("0.35")], "", False)
+    assert order.filled_quantity == Decimal(40)
 
 
 @given(st.lists(st.sampled_from(list(Trigger)), max_size=40))
