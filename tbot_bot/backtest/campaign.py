@@ -39,6 +39,8 @@ class Setting:
     blocked: tuple[str, ...]
     lines: tuple[str, ...]
     fingerprint: str
+    cash: tuple[tuple[str, Decimal], ...] = ()
+    """(broker, dollars) with which the accounts begin; empty: the floats of the settings."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,6 +86,7 @@ def setting_of(request: BacktestRequest) -> Setting:
         blocked=blocked_symbols(settings.home),
         lines=tuple(lines),
         fingerprint=settings_fingerprint(lines),
+        cash=request.cash,
     )
 
 
@@ -96,7 +99,7 @@ class Accounts:
         self._open = (Instant(0), Instant(0))
         self.venues: Mapping[str, Venue] = {
             name: Venue(broker=name, cash=cash, pricer=self, is_open=self._is_open)
-            for name, cash in float_targets(setting.settings.bot).items()
+            for name, cash in (dict(setting.cash) or float_targets(setting.settings.bot)).items()
         }
 
     def enter(self, day: MarketDay) -> None:

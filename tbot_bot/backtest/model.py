@@ -44,6 +44,8 @@ class BacktestRequest:
     engine: EngineChoice = EngineChoice.AUTO
     cache: Path | None = None
     """Folder for memory-mapped arrays; None: bars are decoded anew."""
+    cash: tuple[tuple[str, Decimal], ...] = ()
+    """(broker, dollars) with which the accounts begin; empty: the floats of the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

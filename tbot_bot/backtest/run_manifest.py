@@ -113,7 +113,7 @@ def manifest_of(
         version=tbot_bot.__version__,
         code=tuple(code_digests()),
         python=platform.python_version(),
-        libraries=tuple(_libraries()),
+        libraries=tuple(library_versions()),
         files=tuple(Digest(name=name, sha256=hashlib.sha256(content).hexdigest()) for name, content in files.items()),
     )
 
@@ -195,8 +195,8 @@ def code_digests() -> Iterator[Digest]:
 
 def changes(before: Manifest, now: Manifest) -> list[str]:
     """Return in words what of data, code and libraries differs between two manifests of one request."""
-    found = list(_changed("data file", before.inputs, now.inputs))
-    found += _changed("code", before.code, now.code)
+    found = list(changed_digests("data file", before.inputs, now.inputs))
+    found += changed_digests("code", before.code, now.code)
     if before.version != now.version:
         found.append(f"version {before.version} is now {now.version}")
     if before.python != now.python:
@@ -219,7 +219,8 @@ def _pairs(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _changed(what: str, before: Sequence[Digest], now: Sequence[Digest]) -> Iterator[str]:
+def changed_digests(what: str, before: Sequence[Digest], now: Sequence[Digest]) -> Iterator[str]:
+    """Yield in words which of `what` has come, gone or changed."""
     known, present = ({one.name: one.sha256 for one in digests} for digests in (before, now))
     for name in sorted(known.keys() | present.keys()):
         if name not in present:
@@ -230,7 +231,8 @@ def _changed(what: str, before: Sequence[Digest], now: Sequence[Digest]) -> Iter
             yield f"{what} {name} has changed"
 
 
-def _libraries() -> Iterator[Library]:
+def library_versions() -> Iterator[Library]:
+    """Yield the libraries that compute, as they are installed here."""
     for name in _LIBRARIES:
         try:
             yield Library(name=name, version=metadata.version(name))
@@ -239,6 +241,6 @@ def _libraries() -> Iterator[Library]:
 
 
 __all__ = [
-    "Digest", "Library", "Manifest", "changes", "code_digests", "inputs_of", "manifest_of", "overrides_of",
-    "read_manifest", "request_of", "trading_settings",
+    "Digest", "Library", "Manifest", "changed_digests", "changes", "code_digests", "inputs_of", "library_versions",
+    "manifest_of", "overrides_of", "read_manifest", "request_of", "trading_settings",
 ]  # fmt: skip
