@@ -110,12 +110,15 @@ class QuickScreen:
         score = np.zeros(len(price))
         seen = until > bell
         closed = arrays.close[np.maximum(until - 1, 0)]
-        if strategy is StrategyName.OPEN:
+        if strategy is StrategyName.OPEN and not seen.any():  # before the bell a gap is all there is
             score = np.where(np.isnan(gap), 0.0, gap)
         else:
             weighted, volume = tallies(self._rows, np.ascontiguousarray(bell), until)
             with np.errstate(divide="ignore", invalid="ignore"):
-                if strategy is StrategyName.MID:
+                if strategy is StrategyName.OPEN:
+                    relative = np.where((average > 0) & (volume > 0), volume / average, 0.0)
+                    score = np.where(np.isnan(gap), 0.0, gap * (1.0 + relative))
+                elif strategy is StrategyName.MID:
                     score = np.where(seen & (volume > 0), np.abs(closed / (weighted / volume) - 1.0), 0.0)
                 else:
                     moved = np.abs(closed / arrays.open[np.minimum(bell, arrays.bars - 1)] - 1.0)

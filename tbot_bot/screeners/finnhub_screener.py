@@ -161,7 +161,7 @@ def screen(gathered: Gathered, strategy: StrategyName, rules: ScreenRules) -> tu
 
     OPEN ranks by the gap times one and the relative volume so far, so that a gap without any known volume still counts;
     MID by distance from VWAP, CLOSE by the day's move times relative volume. Where the price's source tells no volume
-    or VWAP, the score does without. The recorded screener, which knows nothing of before the bell, ranks OPEN by gap.
+    or VWAP, the score does without. The recorded screener scores by the same rules.
     """
     wanted = rules.universe or tuple(gathered.listings)
     symbols = sorted(symbol for symbol in dict.fromkeys(wanted) if symbol not in rules.excluded)

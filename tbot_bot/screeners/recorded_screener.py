@@ -9,7 +9,7 @@ from tbot_bot.core.bars import Bar
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.market_day import MarketDay
-from tbot_bot.core.money import ZERO
+from tbot_bot.core.money import ONE, ZERO, exact
 from tbot_bot.core.screening import Outcome, RuleOutcome, Verdict
 from tbot_bot.screeners.rules import Known, ScreenRules, as_decimal, judge, passes, ranked
 
@@ -50,8 +50,9 @@ def screen(
 ) -> tuple[Verdict, ...]:
     """Return the verdict on every symbol as of `at`, sorted by symbol; the best `max_candidates` have a rank.
 
-    OPEN ranks by gap (nothing else has moved before the bell), MID by distance from VWAP, CLOSE by the day's move
-    times relative volume; ties by average volume, then by symbol.
+    OPEN ranks by the gap times one and the relative volume so far (which is nothing before the bell: the data tell no
+    volume of before), MID by distance from VWAP, CLOSE by the day's move times relative volume; ties by average
+    volume, then by symbol. The live screener scores by the same rules.
     """
     wanted = rules.universe or day.symbols
     symbols = sorted(symbol for symbol in wanted if symbol not in rules.excluded)
@@ -131,7 +132,7 @@ def _absent(symbol: str) -> Verdict:
 def _score(strategy: StrategyName, known: Known, tally_of: TallyOf, at: Instant) -> Decimal:
     match strategy:
         case StrategyName.OPEN:
-            return _gap(known)
+            return _gap(known, tally_of(known.symbol, at))
         case StrategyName.MID:
             return _decimal(from_vwap(tally_of(known.symbol, at)))
         case StrategyName.CLOSE:
@@ -139,10 +140,13 @@ def _score(strategy: StrategyName, known: Known, tally_of: TallyOf, at: Instant)
             return _decimal(move(tally_of(known.symbol, at), None if average is None else float(average)))
 
 
-def _gap(known: Known) -> Decimal:
+def _gap(known: Known, so_far: Tally) -> Decimal:
     if not known.priced_today or known.price is None or known.previous_close is None:
         return ZERO
-    return abs(known.price / known.previous_close - 1).quantize(_SCORE_DIGITS)
+    average, relative = known.average_volume, ZERO
+    if average is not None and average > ZERO and so_far.volume > 0.0:
+        relative = exact(repr(so_far.volume)) / average
+    return (abs(known.price / known.previous_close - ONE) * (ONE + relative)).quantize(_SCORE_DIGITS)
 
 
 def from_vwap(known: Tally) -> float:

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.calendar import trading_day
 from tbot_bot.core.identity import StrategyName
-from tbot_bot.core.instants import MINUTE, Instant
+from tbot_bot.core.instants import HOUR, MINUTE, Duration, Instant
+from tbot_bot.core.screen_sources import Listing, Reading
 from tbot_bot.core.screening import Fundamentals, Outcome
 from tbot_bot.marketdata.recorded import History, RecordedDay, SymbolDay
+from tbot_bot.screeners.finnhub_screener import CachedFacts, Gathered
+from tbot_bot.screeners.finnhub_screener import screen as screen_live
 from tbot_bot.screeners.recorded_screener import screen
 from tbot_bot.screeners.rules import Known, ScreenRules, as_decimal, judge
 
@@ -134,8 +137,11 @@ def test_a_float_is_read_by_its_shortest_spelling(number, decimal):
 # --- the screen
 
 
-def day_of(closes, *, previous=50.0, volume=2_000_000.0, cap=5_000_000_000, facts=True, bar_volume=1000.0):
-    """Return a day in which each symbol's minutes close at `closes`; a symbol may have its own `previous`."""
+def day_of(closes, *, previous=50.0, volume=2_000_000.0, cap=5_000_000_000, facts=True, bar_volume=1000.0, early=None):
+    """Return a day in which each symbol's minutes close at `closes`; a symbol may have its own `previous`.
+
+    `early` are prices of an hour before the bell.
+    """
     by_symbol, history, fundamentals = {}, {}, {}
     for symbol, prices in closes.items():
         bars = tuple(
@@ -144,8 +150,13 @@ def day_of(closes, *, previous=50.0, volume=2_000_000.0, cap=5_000_000_000, fact
             for start in [SESSION.open_at + place * MINUTE]
         )
         ends = tuple(bar.end for bar in bars)
+        ahead = ((Instant(SESSION.open_at - HOUR), early[symbol]),) if early and symbol in early else ()
+        known = (*ahead, *((bar.end, bar.close) for bar in bars))
         by_symbol[symbol] = SymbolDay(
-            bars=bars, bar_ends=ends, known_ends=ends, known_prices=tuple(bar.close for bar in bars)
+            bars=bars,
+            bar_ends=ends,
+            known_ends=tuple(end for end, _ in known),
+            known_prices=tuple(price for _, price in known),
         )
         before = previous.get(symbol) if isinstance(previous, dict) else previous
         average = volume.get(symbol) if isinstance(volume, dict) else volume
@@ -172,13 +183,14 @@ def test_the_best_have_ranks_and_the_others_are_told_why():
     assert ranks(verdicts) == {"AAA": 0, "BBB": 2, "CCC": 3, "DDD": 1, "EEE": 0}
     assert [verdict.symbol for verdict in verdicts if not verdict.passed] == ["EEE"]  # a gap of 80 %
     assert verdicts[0].passed  # cut by the maximum only
-    assert [verdict.score for verdict in verdicts][:2] == [Decimal("0.020000"), Decimal("0.060000")]
+    # gaps of 2 % and 6 %, and 1,000 shares so far of 2,000,000 a day
+    assert [verdict.score for verdict in verdicts][:2] == [Decimal("0.020010"), Decimal("0.060030")]
     assert verdicts[1].sector == "Energy"
 
 
 def test_ties_are_broken_by_volume_and_then_by_symbol():
     volume = {"AAA": 1_000_000.0, "BBB": 3_000_000.0, "CCC": 1_000_000.0}
-    day = day_of({key: [51.0] for key in ("CCC", "BBB", "AAA")}, volume=volume)
+    day = day_of({key: [51.0] for key in ("CCC", "BBB", "AAA")}, volume=volume, bar_volume=0.0)
     assert ranks(screen(day, StrategyName.OPEN, LIVE, NOON)) == {"AAA": 2, "BBB": 1, "CCC": 3}
 
 
@@ -192,11 +204,46 @@ def test_there_are_at_most_so_many(most):
 def test_each_session_has_its_own_score():
     day = day_of({"GAP": [54.0, 54.0], "FAR": [50.0, 52.0], "RUN": [50.0, 50.0, 50.0, 51.0]})
     by = {name: {v.symbol: v.score for v in screen(day, name, LIVE, NOON)} for name in StrategyName}
-    assert by[StrategyName.OPEN] == {"GAP": Decimal("0.08"), "FAR": Decimal("0.04"), "RUN": Decimal("0.02")}
+    assert by[StrategyName.OPEN] == {"GAP": Decimal("0.08008"), "FAR": Decimal("0.04004"), "RUN": Decimal("0.02004")}
     assert by[StrategyName.MID]["GAP"] == 0
     assert by[StrategyName.MID]["FAR"] == (Decimal(52) / 51 - 1).quantize(Decimal("0.000001"))
     # move 4 % in 2,000 shares and 2 % in 4,000, of 2,000,000 a day
     assert by[StrategyName.CLOSE] == {"GAP": 0, "FAR": Decimal("0.000040"), "RUN": Decimal("0.000040")}
+
+
+@given(
+    st.lists(st.integers(4_000, 6_000), min_size=1, max_size=6),
+    st.sampled_from([0.0, 100.0, 250_000.0]),
+    st.sampled_from([None, 0.0, 1_000_000.0]),
+)
+def test_what_is_known_has_the_same_score_recorded_and_live(cents, bar_volume, average):
+    closes = [one / 100 for one in cents]
+    day = day_of({"AAA": closes}, volume=average, bar_volume=bar_volume)
+    traded = Decimal(str(bar_volume)) * len(closes)
+    told = Reading(
+        symbol="AAA", source="fake", price=Decimal(str(closes[-1])), priced_at=NOON, previous_close=Decimal(50),
+        day_open=Decimal(str(closes[0])), day_volume=traded,
+        day_vwap=sum(map(Decimal, map(str, closes)), Decimal(0)) / len(closes) if traded else None,
+    )  # fmt: skip
+    figures = Fundamentals(
+        symbol="AAA", market_cap=Decimal(5_000_000_000),
+        average_volume=None if average is None else Decimal(str(average)),
+    )  # fmt: skip
+    known = Gathered(
+        day=SESSION.day, at=NOON, readings={"AAA": told}, unpriced={},
+        listings={"AAA": Listing(symbol="AAA", exchange="NYSE", tradable=True, shortable=True, fractionable=True,
+                                 source="fake")},
+        facts={"AAA": CachedFacts(facts=figures, source="fake", age=Duration(0), usable=True)},
+    )  # fmt: skip
+    for name in StrategyName:
+        (live,), (recorded,) = screen_live(known, name, TEST), screen(day, name, TEST, NOON)
+        assert abs(live.score - recorded.score) <= Decimal("0.000001"), name  # a float's last digit may round it
+
+
+def test_before_the_bell_open_ranks_by_the_gap_alone():
+    day = day_of({"AAA": [51.0], "BBB": [51.0]}, early={"BBB": 53.0})
+    verdicts = screen(day, StrategyName.OPEN, TEST, Instant(SESSION.open_at - 1))
+    assert {one.symbol: one.score for one in verdicts} == {"AAA": 0, "BBB": Decimal("0.06")}
 
 
 def test_scores_without_data_are_zero():
