@@ -4,7 +4,7 @@ Rows are pre-market and regular bars that end by the closing bell, sorted by sym
 symbols x days say where each day's rows lie. What days tell of later ones (closes, volumes) is kept beside them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tbot_bot.config.error_handler import DataError, TbotError
 from tbot_bot.core.calendar import TradingDay, is_trading_day, new_york, trading_day
+from tbot_bot.core.instants import MINUTE
 from tbot_bot.marketdata import bar_files
 from tbot_bot.marketdata.bar_checks import check_order, check_values, days_of, infer_span, sorting
 from tbot_bot.marketdata.bar_files import Columns
@@ -114,15 +115,25 @@ def read_bar_arrays(source: Path, fingerprint: str = "") -> BarArrays:
     parts = [(path, columns) for path, columns in parts if len(columns.ts)]
     if not parts:
         raise DataError("no bar at all", where=str(source), mend="Give another file.")
-    spans = {infer_span(path, columns) for path, columns in parts}
-    if len(spans) > 1:
-        what = f"files with bars of different lengths: {', '.join(f'{span // 60_000_000_000} min' for span in spans)}"
-        raise NotForArrays(what)
+    span = require_one_span(infer_span(path, columns) for path, columns in parts)
     merged = _merged([columns for _, columns in parts])
     if len(parts) > 1 and _repeats(merged):
         what = "files that have the same symbol's bars twice"
         raise NotForArrays(what)
-    return arrays_of(merged, spans.pop(), notices=tuple(notices), fingerprint=fingerprint)
+    return arrays_of(merged, span, notices=tuple(notices), fingerprint=fingerprint)
+
+
+def require_one_span(spans: Iterable[int]) -> int:
+    """Return the length of a bar, nanoseconds.
+
+    Raises:
+        NotForArrays: the files have bars of different lengths.
+    """
+    found = set(spans)
+    if len(found) > 1:
+        what = f"files with bars of different lengths: {', '.join(f'{span // MINUTE} min' for span in found)}"
+        raise NotForArrays(what)
+    return found.pop()
 
 
 def arrays_of(columns: Columns, span: int, *, notices: tuple[str, ...] = (), fingerprint: str = "") -> BarArrays:
@@ -170,7 +181,7 @@ def arrays_of(columns: Columns, span: int, *, notices: tuple[str, ...] = (), fin
         stop=stop.reshape(shape).astype(np.int64),
         last_close=last_close,
         day_volume=day_volume,
-        notices=(*notices, *_silence(columns.names, days, silent)),
+        notices=(*notices, *silence(columns.names, days, silent)),
         fingerprint=fingerprint,
     )
 
@@ -256,7 +267,7 @@ def _repeats(columns: Columns) -> bool:
     return bool(same.any())
 
 
-def _silence(names: Sequence[str], days: Sequence[date], silent: NDArray[np.bool_]) -> list[str]:
+def silence(names: Sequence[str], days: Sequence[date], silent: NDArray[np.bool_]) -> list[str]:
     """Say which symbols have a day without any volume: an index, or a day that was not recorded."""
     found = []
     for symbol in np.flatnonzero(silent.any(axis=1)).tolist():
@@ -270,4 +281,7 @@ def session_of(arrays: BarArrays, column: int) -> TradingDay:
     return trading_day(arrays.days[column])
 
 
-__all__ = ["BarArrays", "NotForArrays", "arrays_of", "bar_files_of", "read_bar_arrays", "session_of"]
+__all__ = [
+    "BarArrays", "NotForArrays", "arrays_of", "bar_files_of", "read_bar_arrays", "require_one_span", "session_of",
+    "silence",
+]  # fmt: skip

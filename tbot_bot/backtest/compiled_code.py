@@ -10,6 +10,7 @@ from typing import Final
 
 _SOURCES: Final = (
     ("tbot_bot.backtest", "kernels.py"),
+    ("tbot_bot.backtest", "row_kernels.py"),
     ("tbot_bot.core", "instants.py"),
     ("tbot_bot.screeners", "recorded_screener.py"),
     ("tbot_bot.strategy", "exits.py"),

@@ -4,35 +4,21 @@ The report of a check stands beside the bars of a data set (`check.json`) or, fo
 digest of the bytes that were checked: a report of other bytes is never taken for one of these.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tbot_bot.backtest.array_cache import fingerprint_of
+from tbot_bot.backtest.array_cache import check_and_load, fingerprint_of
 from tbot_bot.backtest.bar_arrays import bar_files_of
-from tbot_bot.backtest.data_check import KINDS, DataReport, Finding, Verdict, check_data
+from tbot_bot.backtest.data_check import check_data
+from tbot_bot.backtest.data_findings import KINDS, DataReport, Finding, Verdict
 from tbot_bot.backtest.data_set import manifest_of
+from tbot_bot.backtest.kept_checks import keep, kept_at, kept_in, place_in
 from tbot_bot.config.error_handler import DataError
-from tbot_bot.config.files import write_atomically
-from tbot_bot.reporting.shapes import from_plain, text_of, to_plain
 
 CHECK_FILE: Final = "check.json"
-_CHECKS: Final = "checks"
-_RULES: Final = "1"
-"""Changes with what is looked for, so that older reports are made again."""
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """A report as it is kept."""
-
-    rules: str
-    fingerprint: str
-    report: DataReport
 
 
 class DataRefused(DataError):
@@ -93,7 +79,7 @@ def notes_on(source: Path) -> tuple[str, ...]:
     found.append(f"Survivorship: {manifest.survivorship or 'not stated; what was delisted is likely to be missing'}.")
     if manifest.left_out:
         found.append(f"{manifest.left_out:,} rows of the source were no bars and were left out.")
-    kept = _kept_in(source / CHECK_FILE)
+    kept = kept_in(source / CHECK_FILE)
     if kept is not None:
         graver = kept.report.of(Verdict.NEVER, Verdict.REFUSED)
         found += [f"Refused without --accept-data: {line_of(finding)}." for finding in graver]
@@ -112,14 +98,16 @@ def report_of(
     paths, _ = bar_files_of(source)
     fingerprint = fingerprint_of(paths, cache)
     beside = source / CHECK_FILE if manifest_of(source) is not None else None
-    kept = None if cache is None else cache / _CHECKS / f"{fingerprint}.json"
+    kept = None if cache is None else place_in(cache, fingerprint)
     for place in (beside, kept):
-        found = _kept_at(place, fingerprint)
+        found = kept_at(place, fingerprint)
         if found is not None:
             return found
-    report = check_data(source, progress)
+    if cache is not None:
+        progress(0, len(paths), f"reading and checking {paths[0].name}")
+    report = (None if cache is None else check_and_load(source, cache)) or check_data(source, progress)
     if kept is not None:
-        _keep(kept, fingerprint, report)
+        keep(kept, fingerprint, report)
     return report
 
 
@@ -128,26 +116,8 @@ def keep_report(
 ) -> DataReport:
     """Check the data set at `target` and keep the report beside its bars."""
     report = check_data(target, progress)
-    _keep(target / CHECK_FILE, fingerprint_of(bar_files_of(target)[0], fingerprint_cache), report)
+    keep(target / CHECK_FILE, fingerprint_of(bar_files_of(target)[0], fingerprint_cache), report)
     return report
-
-
-def _keep(place: Path, fingerprint: str, report: DataReport) -> None:
-    kept = _Kept(rules=_RULES, fingerprint=fingerprint, report=report)
-    write_atomically(place, f"{text_of(to_plain(kept), indent=1)}\n", durable=False)
-
-
-def _kept_at(place: Path | None, fingerprint: str) -> DataReport | None:
-    """Return the report kept at `place`; None where there is none of these bytes and rules."""
-    kept = None if place is None else _kept_in(place)
-    return None if kept is None or (kept.rules, kept.fingerprint) != (_RULES, fingerprint) else kept.report
-
-
-def _kept_in(place: Path) -> _Kept | None:
-    try:
-        return from_plain(_Kept, json.loads(place.read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # absent, of another version, or cut off: it is made again
-        return None
 
 
 __all__ = ["CHECK_FILE", "DataRefused", "keep_report", "line_of", "notes_on", "report_of", "require_usable"]

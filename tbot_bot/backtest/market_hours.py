@@ -93,10 +93,27 @@ def hours_of(ts: Integers) -> Hours:
     )
 
 
+def hours_between(first: int, last: int) -> tuple[Integers, Integers]:
+    """Return the New York dates from that of `first` to that of `last` (days since 1970), and their hours.
+
+    The hours are 4 x days, nanoseconds UTC: end of the night, opening and closing bell (0: closed), end of the evening.
+    """
+    begin, end = ((to_datetime(Instant(at)).astimezone(NEW_YORK).date() - _EPOCH).days for at in (first, last))
+    numbers = np.arange(begin, end + 1, dtype=np.int64)
+    bounds = np.zeros((4, len(numbers)), dtype=np.int64)
+    for place, number in enumerate(numbers.tolist()):
+        day = _EPOCH + timedelta(days=number)
+        bounds[0, place], bounds[3, place] = new_york(day, _NIGHT_ENDS), new_york(day, _EVENING_ENDS)
+        if is_trading_day(day):
+            session = trading_day(day)
+            bounds[1:3, place] = session.open_at, session.close_at
+    return numbers, bounds
+
+
 def _numbers(ts: Integers) -> list[int]:
     """Return the UTC dates that occur and the days before them: all New York dates are among them."""
     found = np.unique(ts // DAY)
     return sorted({*found.tolist(), *(found - 1).tolist()})
 
 
-__all__ = ["Hours", "hours_of"]
+__all__ = ["Hours", "hours_between", "hours_of"]

@@ -108,11 +108,9 @@ def unadjusted_splits(day: Integers, opened: Floats, close: Floats) -> list[Jump
     if not begin.size:
         return []
     before, after = close[begin - 1], opened[begin]
-    change = before / after
     found = []
-    nights = day[begin] - day[begin - 1] <= _NIGHTS
-    for place in np.flatnonzero(nights & (np.maximum(change, 1 / change) > RATIOS[0] * (1 - _NEAR))).tolist():
-        row, seen = int(begin[place]), float(change[place])
+    for place in np.flatnonzero(may_be_splits(day[begin] - day[begin - 1], before, after)).tolist():
+        row, seen = int(begin[place]), float(before[place] / after[place])
         ratio = min((*RATIOS, *(1 / one for one in RATIOS)), key=lambda one: abs(seen / one - 1))
         stays = close[row : row + 60]
         settled = abs(float(np.median(stays)) / float(after[place]) - 1) <= _STAYS
@@ -121,4 +119,11 @@ def unadjusted_splits(day: Integers, opened: Floats, close: Floats) -> list[Jump
     return found
 
 
-__all__ = ["FAR", "RANGES", "RATIOS", "BadPrint", "Jump", "bad_prints", "unadjusted_splits"]
+def may_be_splits(nights: Integers, before: Floats, after: Floats) -> NDArray[np.bool_]:
+    """Return over which nights (so many of them, the closes before, the opens after) the price moved far enough."""
+    change = before / after
+    found: NDArray[np.bool_] = (nights <= _NIGHTS) & (np.maximum(change, 1 / change) > RATIOS[0] * (1 - _NEAR))
+    return found
+
+
+__all__ = ["FAR", "RANGES", "RATIOS", "BadPrint", "Jump", "bad_prints", "may_be_splits", "unadjusted_splits"]
