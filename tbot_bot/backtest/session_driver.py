@@ -45,6 +45,8 @@ from tbot_bot.trading.symbol_states import SymbolStates
 
 Closed = Callable[[Step], BarsClosed]
 """What the engine is told at a step's end."""
+Heard = Callable[[Event, Sequence[Output]], None]
+"""Listens to every input and what the engine answers to it."""
 
 
 class SessionDriver:
@@ -56,6 +58,7 @@ class SessionDriver:
         market: EmbeddedMarket,
         venues: Mapping[str, Venue],
         symbols: SymbolStates | None = None,
+        heard: Heard | None = None,
     ) -> None:
         """Make the engine; `symbols` takes the place of its own. Nothing is told yet."""
         self.engine = Engine(spec)
@@ -68,7 +71,7 @@ class SessionDriver:
         """Symbols traded."""
         self.kill = ""
         self.candidates = 0
-        self._spec, self._market, self._venues = spec, market, venues
+        self._spec, self._market, self._venues, self._heard = spec, market, venues, heard
 
     @property
     def at(self) -> Instant:
@@ -108,7 +111,11 @@ class SessionDriver:
         """Take one input and everything that follows from it at once."""
         waiting: deque[Event] = deque([event])
         while waiting:
-            for output in self.engine.handle(waiting.popleft()):
+            told = waiting.popleft()
+            outputs = self.engine.handle(told)
+            if self._heard is not None:
+                self._heard(told, outputs)
+            for output in outputs:
                 waiting.extend(self._perform(output))
 
     def _close(self, step: Step, what_closed: Closed) -> None:
@@ -200,4 +207,4 @@ def drive_alone(steps: Iterable[Step], venues: Iterable[Venue], until: Instant) 
     return fills
 
 
-__all__ = ["SessionDriver", "drive_alone"]
+__all__ = ["Heard", "SessionDriver", "drive_alone"]

@@ -16,6 +16,7 @@ from tbot_bot.core.calendar import NotATradingDay
 from tbot_bot.runtime import (
     cli_alerts,
     cli_backtest,
+    cli_backtest_compare,
     cli_backup,
     cli_canary,
     cli_config,
@@ -169,6 +170,14 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
         ),
     ),
     ("report", cli_backtest.report, example("tbot backtest report", "tbot backtest report --list --json")),
+    (
+        "compare",
+        cli_backtest_compare.compare,
+        example(
+            "tbot backtest compare 2025-09-02",
+            "tbot backtest compare 2025-09-02 --mode live --data bars.parquet --out compared",
+        ),
+    ),
 )
 _FUNDAMENTALS: Final[tuple[tuple[str, Command, str], ...]] = (
     ("refresh", cli_fundamentals.refresh, example("tbot fundamentals refresh")),
