@@ -1,11 +1,14 @@
 """Which orders a broker refuses at the door, each with the reason it would give."""
 
 from decimal import Decimal
+from typing import Final
 
 from tbot_bot.broker.venue_state import VenueRules, watched_share
 from tbot_bot.core.instruments import AssetClass, Instrument
 from tbot_bot.core.money import ONE, ZERO, plain
 from tbot_bot.core.orders import OrderRequest, OrderType, Side
+
+_TO_BORROW: Final = "to borrow"
 
 
 def malformed(request: OrderRequest, rules: VenueRules) -> str:
@@ -50,6 +53,24 @@ def unaffordable(request: OrderRequest, price: Decimal | None, power: Decimal, r
     if notional > power:
         return f"insufficient buying power: {notional:.2f} needed, {power:.2f} there"
     return ""
+
+
+def lacks_borrow(request: OrderRequest, short: Decimal, available: Decimal | None) -> str:
+    """Return why the shares of a short sale cannot be borrowed, empty where they can.
+
+    `short` are sold short already or asked to be, `available` can be borrowed in all (None: as many as wanted).
+    """
+    if available is None or request.quantity + short <= available:
+        return ""
+    symbol, wanted = request.instrument.symbol, plain(request.quantity + short)
+    if not available:
+        return f"no shares of {symbol} {_TO_BORROW}"
+    return f"{wanted} shares of {symbol} wanted, {plain(available)} {_TO_BORROW}"
+
+
+def is_lack_of_borrow(reason: str) -> bool:
+    """Return whether an order was refused for `reason` because its shares could not be borrowed."""
+    return reason.endswith(_TO_BORROW)
 
 
 def opens(side: Side) -> bool:
@@ -104,7 +125,7 @@ def _instrument_objection(request: OrderRequest, rules: VenueRules) -> str:
     if option or not rules.short or not rules.margin:
         return f"{instrument.symbol} cannot be sold short in this account"
     if share in rules.unborrowable:
-        return f"no shares of {share} to borrow"
+        return f"no shares of {share} {_TO_BORROW}"
     if request.quantity % ONE:
         return "fractions cannot be sold short"
     return ""

@@ -19,13 +19,15 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from tbot_bot.broker.admission import malformed, opens, oversold, unaffordable
+from tbot_bot.broker.admission import lacks_borrow, malformed, opens, oversold, unaffordable
 from tbot_bot.broker.last_prices import LastPrices
+from tbot_bot.broker.liquidity import Liquidity
 from tbot_bot.broker.order_book import OrderBook, fitting
-from tbot_bot.broker.pricing import Meeting, Pricing, number
+from tbot_bot.broker.pricing import Meeting, Pricing
 from tbot_bot.broker.venue_account import VenueAccount
 from tbot_bot.broker.venue_state import (
     Execution,
+    MarketFacts,
     PutPricer,
     VenueClock,
     VenueOrder,
@@ -49,7 +51,7 @@ from tbot_bot.core.events import (
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import AssetClass, Instrument
 from tbot_bot.core.money import ZERO, to_cents
-from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, OrderType, Position
+from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, OrderType, Position, Side
 
 _DAY_TRADING_LEVERAGE: Final = 4
 """Intraday buying power of a margin account in multiples of equity (FINRA Rule 4210, pattern day trader)."""
@@ -67,7 +69,6 @@ class Venue:
     _ranged: Instant
     _closed: bool
     _prices: LastPrices
-    _used: dict[str, Decimal]
     _tried: dict[str, None]
     _book: OrderBook
 
@@ -79,11 +80,14 @@ class Venue:
         rules: VenueRules | None = None,
         pricer: PutPricer | None = None,
         is_open: TradingHours | None = None,
+        facts: MarketFacts | None = None,
     ) -> None:
         """`cash` in dollars; `broker` also names the fee table; without `is_open` the market never closes."""
         self.broker = broker
         self.rules = rules or VenueRules()
-        self._pricing = Pricing(slippage_bps=self.rules.slippage_bps, pricer=pricer)
+        self.facts: Final = facts
+        self._pricing = Pricing(pricer=pricer, facts=facts)
+        self._liquidity = Liquidity(lambda: self.rules, facts)
         self._is_open = is_open
         self.restore(VenueState(broker=broker, cash_start=cash, clock=_START, orders=(), executions=()))
 
@@ -141,9 +145,9 @@ class Venue:
             return []
         self._advance(start, bars, over=False)
         self._opened, self._closed = start, False
-        self._used, self._tried = {}, {}
+        self._liquidity.used, self._tried = {}, {}
         events: list[OrderEvent] = []
-        for order in self._in_turn():
+        for order in self._book.in_turn():
             if order.submitted_at <= start:
                 events += self._meet(order, self._pricing.at_open(order, bars, start), bars, start)
         return events
@@ -164,7 +168,7 @@ class Venue:
             self._advance(end, bars, over=True)
             self._ranged, self._closed = end, False
         events: list[OrderEvent] = []
-        for order in self._in_turn():
+        for order in self._book.in_turn():
             order_id = order.request.client_order_id
             if order_id not in self._tried and order.submitted_at <= end:
                 self._tried[order_id] = None
@@ -272,7 +276,7 @@ class Venue:
             ranged=self._ranged,
             closed=self._closed,
             marks=self._prices.marks(),
-            used=tuple(self._used.items()),
+            used=tuple(self._liquidity.used.items()),
             tried=tuple(self._tried),
         )
 
@@ -288,7 +292,7 @@ class Venue:
         self._now, self._opened, self._ranged = clock.now, clock.opened, clock.ranged
         self._closed = clock.closed
         self._prices = LastPrices(dict(clock.marks))
-        self._used = dict(clock.used)
+        self._liquidity.used = dict(clock.used)
         self._tried = dict.fromkeys(clock.tried)
         self._book = OrderBook(
             broker=state.broker, cash=state.cash_start, orders=state.orders, executions=state.executions
@@ -321,7 +325,11 @@ class Venue:
     def _objection(self, request: OrderRequest, at: Instant, *, instead_of: VenueOrder | None) -> str:
         if self._is_open is not None and not self._is_open(at):
             return "market is closed"
-        problem = malformed(request, self.rules) or oversold(request, self.books.held(request.instrument.symbol))
+        symbol = request.instrument.symbol
+        problem = malformed(request, self.rules) or oversold(request, self.books.held(symbol))
+        if not problem and request.side is Side.SELL_SHORT and self.facts is not None:
+            short = self._book.short(symbol, instead_of=instead_of)
+            problem = lacks_borrow(request, short, self.facts.to_borrow(symbol, at))
         if problem or not opens(request.side):
             return problem
         power = self._power(request.instrument.asset_class, instead_of)
@@ -366,10 +374,6 @@ class Venue:
         instruments += [holding.instrument for holding in self.books.holdings.values()]
         self._prices.advance(bars, over=over, keep=map(watched_share, instruments))
 
-    def _in_turn(self) -> list[VenueOrder]:
-        """Return the working orders, stops first."""
-        return sorted(self._book.open.values(), key=lambda order: order.request.stop is None)
-
     def _meet(self, order: VenueOrder, meeting: Meeting, bars: Mapping[str, Bar], at: Instant) -> list[OrderEvent]:
         """Do to `order` what its meeting with a bar says, within the volume cap and the position."""
         instrument = order.request.instrument
@@ -386,14 +390,9 @@ class Venue:
             reason = "the position it was for is gone"
             self._book.end(order, BrokerOrderStatus.CANCELLED, reason)
             return [OrderCancelled(at=at, client_order_id=order_id, reason=reason)]
-        quantity = instrument.round_quantity(min(fit, self._room(instrument, bars)))
+        quantity = instrument.round_quantity(min(fit, self._liquidity.room(instrument, bars)))
         if quantity <= ZERO:
             return []
-        self._used[instrument.symbol] = self._used.get(instrument.symbol, ZERO) + quantity
-        fill = self._book.execute(order, quantity=quantity, price=meeting.price, modelled=meeting.modelled, at=at)
+        price = self._liquidity.take(order.request, meeting.price, quantity, bars, takes=meeting.takes)
+        fill = self._book.execute(order, quantity=quantity, price=price, modelled=meeting.modelled, at=at)
         return [OrderFilled(at=at, fill=fill)]
-
-    def _room(self, instrument: Instrument, bars: Mapping[str, Bar]) -> Decimal:
-        """Return how much of `instrument` our orders may still take in this bar."""
-        volume = number(bars[watched_share(instrument)].volume) / instrument.multiplier
-        return volume * self.rules.participation - self._used.get(instrument.symbol, ZERO)

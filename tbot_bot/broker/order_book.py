@@ -10,7 +10,7 @@ from tbot_bot.broker.venue_state import Execution, VenueOrder
 from tbot_bot.core.errors import BrokerRefused
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO
-from tbot_bot.core.orders import BrokerOrderStatus, Fill, OrderRequest
+from tbot_bot.core.orders import BrokerOrderStatus, Fill, OrderRequest, Side
 
 
 class OrderBook:
@@ -109,6 +109,21 @@ class OrderBook:
         self.keep(replace(order, filled=order.filled - found.fill.quantity, value=order.value - value))
         self.account = self._booked()
         return found
+
+    def in_turn(self) -> list[VenueOrder]:
+        """Return the working orders, stops first."""
+        return sorted(self.open.values(), key=lambda order: order.request.stop is None)
+
+    def short(self, symbol: str, *, instead_of: VenueOrder | None) -> Decimal:
+        """Return how many shares are sold short or asked to be, without what `instead_of` asks."""
+        asked = (
+            order.remaining
+            for order in self.open.values()
+            if order is not instead_of
+            and order.request.side is Side.SELL_SHORT
+            and order.request.instrument.symbol == symbol
+        )
+        return sum(asked, max(-self.account.held(symbol), ZERO))
 
     def fills_since(self, at: Instant) -> tuple[Fill, ...]:
         """Return executions at or after `at` that stand, oldest first."""

@@ -6,48 +6,50 @@ Rules, conservative wherever a bar does not tell the order of its prices:
   the bar touches it (equality fills), but never at a price beyond the bar's own extreme.
 - A stop whose trigger the open has passed fills at the open; within the bar at its trigger price, or at the
   open where that is worse (an order that came after the open).
-- An option has no bars. Its price is a model's middle at the underlying's price of that moment, bought half a
-  spread higher and sold half a spread lower.
+- An option has no bars. Where its quotes are recorded it is bought at the ask and sold at the bid that stand, and a
+  stop within a bar at the worst of that bar's quotes. Else its price is a model's middle at the underlying's price of
+  that moment, bought half a spread higher and sold half a spread lower.
 - A share whose stop watches another symbol fills at its own bar's extreme against us: when within the bar the
   other one touched is not known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from tbot_bot.broker.venue_state import PutPricer, VenueOrder
+from tbot_bot.broker.venue_state import MarketFacts, PutPricer, VenueOrder
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import AssetClass, Instrument, OptionRight, Rounding
-from tbot_bot.core.money import CENT, ONE, exact
+from tbot_bot.core.money import CENT, ZERO, exact
+from tbot_bot.core.options import PutSides
 from tbot_bot.core.orders import OrderType, StopTrigger
 
 HALF_SPREAD_FRACTION: Final = Decimal("0.01")
 """Half the modelled spread, as a fraction of the premium; at least one cent."""
-_BASIS_POINT: Final = Decimal("0.0001")
 
 
 class Meeting(NamedTuple):
     """What became of an order when it met a bar."""
 
     price: Decimal | None = None
-    """Execution price per share; None where nothing executes."""
+    """Price per share that the order met, before slippage; None where nothing executes."""
     triggered: bool = False
     """The order is a stop and awake, priced or not."""
     modelled: bool = False
+    takes: bool = False
+    """The order takes what rests in the book, so it pays slippage; else others come to it."""
 
 
 MISSED: Final = Meeting()
 
 
 class Pricing:
-    """Prices orders against bars; `slippage_bps` worsens market and stop fills."""
+    """Prices orders against bars."""
 
-    def __init__(self, *, slippage_bps: Decimal, pricer: PutPricer | None) -> None:
-        """Without a `pricer` no option executes."""
-        self._slippage = slippage_bps * _BASIS_POINT
-        self._pricer = pricer
+    def __init__(self, *, pricer: PutPricer | None, facts: MarketFacts | None = None) -> None:
+        """`facts` tell recorded quotes of options; without them and without a `pricer` no option executes."""
+        self._pricer, self._facts = pricer, facts
 
     def at_open(self, order: VenueOrder, bars: Mapping[str, Bar], at: Instant) -> Meeting:
         """Return how `order` meets the opening prices of `bars`, at `at`."""
@@ -65,8 +67,8 @@ class Pricing:
         if request.order_type is OrderType.LIMIT:
             if quote is None or not _as_good(quote, _limit(order), buys=buys):
                 return MISSED
-            return Meeting(price=quote, modelled=modelled)
-        return Meeting(price=self._slipped(instrument, quote, buys=buys), triggered=stop is not None, modelled=modelled)
+            return Meeting(price=quote, modelled=modelled, takes=True)
+        return Meeting(price=quote, triggered=stop is not None, modelled=modelled, takes=True)
 
     def in_range(self, order: VenueOrder, bars: Mapping[str, Bar], at: Instant) -> Meeting:
         """Return how `order` meets the rest of `bars` after their open; `at` is the bars' end.
@@ -86,13 +88,21 @@ class Pricing:
         return self._quote(instrument, spot, at, buys=buys)[0]
 
     def middle(self, instrument: Instrument, spot: float, at: Instant) -> Decimal | None:
-        """Return the modelled premium per share, on the tick grid."""
+        """Return an option's premium per share between bid and ask, on the tick grid."""
+        sides = self._sides(instrument, at, at)
+        if sides:
+            bid, ask = sides[0]
+            return instrument.round_price((bid + ask) / 2 if ask else bid)
         price = None if self._pricer is None else self._pricer.price(instrument, spot, at)
         return None if price is None else instrument.round_price(float(price))
 
     def _limit_in_range(self, order: VenueOrder, own: Bar, at: Instant) -> Meeting:
         instrument, buys, limit = order.request.instrument, order.request.side.buys, _limit(order)
         if instrument.asset_class is AssetClass.OPTION:
+            sides = self._sides(instrument, Instant(own.start), at)
+            if sides:
+                met = any(_as_good(price, limit, buys=buys) for price in _known(sides, buys=buys))
+                return Meeting(price=limit) if met else MISSED
             wants_high = buys == (instrument.right is OptionRight.PUT)
             best = self.quote(instrument, own.high if wants_high else own.low, at, buys=buys)
             if best is None or not _as_good(best, limit, buys=buys):
@@ -117,17 +127,24 @@ class Pricing:
         reached = max(stop.price, opened) if stop.rising else min(stop.price, opened)
         modelled = instrument.asset_class is AssetClass.OPTION
         quote: Decimal | None
-        if modelled:
+        if modelled and (sides := self._sides(instrument, Instant(own.start), at)):
+            modelled, worst = False, max if buys else min
+            known = [_against(instrument, price, buys=buys) for price in _known(sides, buys=buys)]
+            quote = worst(known, default=None)
+        elif modelled:
             quote = self.quote(instrument, float(reached), at, buys=buys)
         elif stop.symbol == instrument.symbol:
             quote = _against(instrument, reached, buys=buys)
         else:
             quote = _against(instrument, own.high if buys else own.low, buys=buys)
-        return Meeting(price=self._slipped(instrument, quote, buys=buys), triggered=True, modelled=modelled)
+        return Meeting(price=quote, triggered=True, modelled=modelled, takes=True)
 
     def _quote(self, instrument: Instrument, spot: float, at: Instant, *, buys: bool) -> tuple[Decimal | None, bool]:
         if instrument.asset_class is AssetClass.EQUITY:
             return _against(instrument, spot, buys=buys), False
+        sides = self._sides(instrument, at, at)
+        if sides:
+            return next((_against(instrument, price, buys=buys) for price in _known(sides, buys=buys)), None), False
         price = None if self._pricer is None else self._pricer.price(instrument, spot, at)
         if price is None:
             return None, True
@@ -136,11 +153,9 @@ class Pricing:
         quote = middle + half if buys else max(middle - half, CENT)
         return _against(instrument, quote, buys=buys), True
 
-    def _slipped(self, instrument: Instrument, price: Decimal | None, *, buys: bool) -> Decimal | None:
-        if price is None or not self._slippage:
-            return price
-        factor = ONE + self._slippage if buys else ONE - self._slippage
-        return _against(instrument, price * factor, buys=buys)
+    def _sides(self, instrument: Instrument, since: Instant, until: Instant) -> Sequence[PutSides]:
+        """Return the recorded quotes of an option that stood between the two instants."""
+        return () if self._facts is None else self._facts.put_sides(instrument, since, until)
 
 
 def number(price: float) -> Decimal:
@@ -152,6 +167,12 @@ def _against(instrument: Instrument, price: float | Decimal, *, buys: bool) -> D
     exactly = price if isinstance(price, Decimal) else float(price)
     rounded = instrument.round_price(exactly, Rounding.UP if buys else Rounding.DOWN)
     return rounded or instrument.tick(rounded)
+
+
+def _known(sides: Sequence[PutSides], *, buys: bool) -> list[Decimal]:
+    """Return what one pays (or gets) by each of `sides` at which anybody trades."""
+    prices = (one.ask if buys else one.bid for one in sides)
+    return [price for price in prices if price > ZERO]
 
 
 def _own_bar(instrument: Instrument, bars: Mapping[str, Bar]) -> Bar | None:

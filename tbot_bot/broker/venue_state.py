@@ -1,5 +1,6 @@
 """What a simulated venue remembers, as records, and what it is told about the world it trades in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
@@ -8,6 +9,7 @@ from tbot_bot.core.codec import record
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import AssetClass, Instrument
 from tbot_bot.core.money import ZERO
+from tbot_bot.core.options import PutQuote, PutSides
 from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus, Fill, OrderRequest
 
 EXECUTION_PARTICIPATION: Final = Decimal("0.10")
@@ -22,6 +24,26 @@ class PutPricer(Protocol):
         ...
 
 
+class MarketFacts(Protocol):
+    """What is recorded of a market beside its bars; every answer is as of the instant asked for."""
+
+    def spread(self, symbol: str, at: Instant) -> Decimal:
+        """Return the spread of a share in dollars."""
+        ...
+
+    def to_borrow(self, symbol: str, at: Instant) -> Decimal | None:
+        """Return how many shares can be borrowed; None: as many as wanted."""
+        ...
+
+    def put_sides(self, instrument: Instrument, since: Instant, until: Instant) -> Sequence[PutSides]:
+        """Return the put's quote that stands at `since`, and those after it until `until`; none: nobody knows."""
+        ...
+
+    def puts_offered(self, underlying: str, spot: Decimal, at: Instant, min_days: int) -> tuple[PutQuote, ...]:
+        """Return the puts on offer at `at` that expire in `min_days` calendar days or later; none: nobody knows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueRules:
     """The world's side of a simulated account; not part of its state."""
@@ -30,6 +52,12 @@ class VenueRules:
     """Fraction of a bar's volume, over all our orders of one symbol."""
     slippage_bps: Decimal = ZERO
     """Hundredths of a percent by which market and stop fills are worse than the price they met."""
+    slippage_spread: Decimal = ZERO
+    """Fraction of a share's spread by which they are worse; `MarketFacts` tells the spread."""
+    slippage_volume: Decimal = ZERO
+    """Fraction of the price by which they are worse, times the square of our share of the bar's volume."""
+    slippage_on_limits: bool = False
+    """Whether limits that the open meets pay slippage too, as far as the limit allows."""
     margin: bool = True
     """False: shares and options are paid in cash, and nothing is sold short."""
     fractional: bool = True
