@@ -66,7 +66,9 @@ def switch(installation, old, new):
     first.kill()
     first.wait()
     second = installation.supervise(new)
-    installation.until(lambda: len(starts(installation, "supervisor")) == 2)
+    # its start is on record before it looks for a runner: who kills that one too early has it begin a new rehearsal
+    installation.until(lambda: any(f"adopting runner {runner}" in note for note in notes(installation)))
+    assert len(starts(installation, "supervisor")) == 2
     assert installation.runner() == runner, "the new supervisor started a runner of its own"
     os.kill(runner, 0)
     return second

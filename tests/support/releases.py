@@ -26,7 +26,7 @@ from tbot_bot.config.error_handler import TbotError
 from tbot_bot.runtime.requests import REHEARSAL_SEED, RunRequest
 from tbot_bot.runtime.tbot_runner_supervisor import run_supervisor
 request = RunRequest(home=Path(sys.argv[1]), once=True, rehearsal=True, seed=REHEARSAL_SEED, speed=250.0,
-                     overrides=(("STRATEGY_OVERRIDE", "open"),))
+                     overrides=(("STRATEGY_OVERRIDE", "open"), ("OPEN_MONITORING_TIME", "60")))
 try:
     sys.exit(run_supervisor(request))
 except TbotError as error:
@@ -66,7 +66,10 @@ class Installation:
         self.runners: set[int] = set()
 
     def supervise(self, release: Path) -> subprocess.Popen[bytes]:
-        """Start the supervisor of `release` for one OPEN session, 250 times as fast as life."""
+        """Start the supervisor of `release` for one OPEN session, 250 times as fast as life.
+
+        What is held is held for a quarter of a minute: another supervisor has to come up meanwhile.
+        """
         environment = {**os.environ, "PYTHONPATH": str(release)}
         with (self.home / "stderr.txt").open("ab") as errors:
             command = [sys.executable, "-c", PROGRAM, str(self.home)]
