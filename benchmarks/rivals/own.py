@@ -29,9 +29,10 @@ _OVERRIDES: Final = {
     # A filter that lets a symbol wait would enter it at a later bar than the bare rule does.
     "ADX_FILTER_ENABLED": "false",
     "BOLLINGER_FILTER_ENABLED": "false",
-    # By default this tape, which is made of small steps, gives OPEN no signal at all and MID hardly one.
+    # By default this tape, which is made of small steps, gives OPEN no signal at all, MID and fades hardly any.
     "STRAT_OPEN_BUFFER": "0.005",
     "STRAT_MID_VWAP_THRESHOLD": "0.01",
+    "CLOSE_FADE_Z": "2",
 }
 
 

@@ -28,14 +28,14 @@ from benchmarks.rivals.plan import COLUMNS
 from benchmarks.tape_of_arrays import tape_of_arrays
 from tbot_bot.core.identity import StrategyName
 
-arrays = tape_of_arrays(6, 8)
+arrays = tape_of_arrays(40, 12)
 engine = own_engine(arrays)
-columns = tuple(getattr(arrays, name).reshape(6, -1) for name in COLUMNS)
+columns = tuple(getattr(arrays, name).reshape(40, -1) for name in COLUMNS)
 for rule in rules_of(engine):
     name = StrategyName(rule.name)
     signals = engine.scan_of(own_setting(name), name, engine.days)()
     rows, _ = run_by_hand(rule, columns)
-    here = signals - np.arange(6)[:, None] * columns[0].shape[1] + 1
+    here = signals - np.arange(40)[:, None] * columns[0].shape[1] + 1
     assert np.array_equal(np.where(signals >= 0, here, -1), rows[:, :, 0]), name
     print(name, int((signals >= 0).sum()))
 """
