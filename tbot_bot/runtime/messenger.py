@@ -301,16 +301,17 @@ class Messenger:
                 await asyncio.sleep(_POLL_SECONDS / 2)
 
     async def _ping(self) -> None:
-        failed = ""
+        failed: dict[str, str] = {}
         while self.post.channels.pings:
             if self.post.is_well():
                 for url in self.post.channels.pings:
                     try:
                         await ping(url)
+                        failed.pop(url, None)
                     except ChannelFailed as error:
-                        if str(error) != failed:
+                        if str(error) != failed.get(url):
                             self.post.log.warning("ping_failed", detail=str(error))
-                        failed = str(error)
+                        failed[url] = str(error)
             await asyncio.sleep(PING_SECONDS)
 
 
