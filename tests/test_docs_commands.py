@@ -15,6 +15,8 @@ NOT_RUN = {
     r"tbot backup restore": "needs the name of a backup, which says when it was made; its own tests restore",
     r"tbot sandbox": "serves until it is told to stop; its own tests start it, ask it and stop it",
     r"tbot rehearse": "takes up to six minutes; its own tests rehearse a session, and the slow ones a whole day",
+    r"tbot backtest walk-forward": "needs months of bars; its own tests walk over days made for them",
+    r"tbot backtest sweep --cluster": "needs a Dask scheduler; its own tests start one",
     r"tbot data (import|fetch)": "needs files of somebody's making, or a vendor; its own tests have both",
     r"tbot config rotate --(key-out|finish)": "needs a key that systemd keeps; the tests of sealed settings give one",
     r"systemd-creds|systemctl|rm /dev/shm/": "needs a machine under systemd, root and the machine's own key",
@@ -22,6 +24,7 @@ NOT_RUN = {
 """Lines that a test cannot run: a pattern for the line's beginning, and why."""
 RUN_AS = {
     "backtest run --strategy": ("backtest run --engine event --strategy", "machine code takes half a minute to make"),
+    "backtest sweep --grid": ("backtest sweep --engine event --grid", "the same"),
     "--speed 60": ("--speed 1000000", "a day at 60 takes minutes, and does nothing else"),
 }
 FIRST = {

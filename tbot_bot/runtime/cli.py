@@ -17,6 +17,7 @@ from tbot_bot.runtime import (
     cli_alerts,
     cli_backtest,
     cli_backtest_compare,
+    cli_backtest_sweep,
     cli_backup,
     cli_canary,
     cli_config,
@@ -167,6 +168,21 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
         example(
             "tbot backtest run --strategy open --start 2018-03-01 --end 2018-03-31 --data bars",
             "tbot backtest run --start 2018-03-02 --end 2018-03-02 --data bars.parquet --vix vix.csv --engine event",
+        ),
+    ),
+    (
+        "sweep",
+        cli_backtest_sweep.sweep,
+        example(
+            "tbot backtest sweep --grid STRAT_OPEN_BUFFER=0.005:0.03:0.005 --start 2018-03-02 --end 2018-03-02 --data bars",
+        ),
+    ),
+    (
+        "walk-forward",
+        cli_backtest_sweep.walk_forward,
+        example(
+            "tbot backtest walk-forward --grid STRAT_OPEN_BUFFER=0.01:0.03:0.01 --in-sample 60 --out-of-sample 20 "
+            "--start 2018-01-02 --end 2018-12-31 --data bars",
         ),
     ),
     ("report", cli_backtest.report, example("tbot backtest report", "tbot backtest report --list --json")),
