@@ -203,7 +203,7 @@ def _latest(journal: JournalReader, records: OutputPaths, request: ComparisonReq
         what = f"no {' and no '.join(wanted)} session of {day} in it; it has {', '.join(sorted(runs))}"
         raise JournalError(what, where=str(records.journal), mend="Name one of those, or leave out --strategy.")
     has = f"it has {len(days)} days, {days[0]} to {days[-1]}" if days else "it has none"
-    mend = "`tbot journal show` tells which days have; an archived day has to be restored first."
+    mend = "`tbot report range` and `tbot journal show` tell which days have."
     raise JournalError(f"no session of {day} in it; {has}", where=str(records.journal), mend=mend)
 
 

@@ -6,6 +6,7 @@ that was decided by code that is gone: it is followed, and only what came after 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from tbot_bot.config.error_handler import JournalError
 from tbot_bot.core.codec import CodecError, dumps, loads
@@ -24,6 +25,24 @@ Told = Sequence[tuple[int, Event]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The first output that two answers to one input do not share."""
+
+    number: int
+    """Of the input."""
+    event: Event
+    then: Output | None
+    """What the journal holds; None: nothing, or no more."""
+    now: Output | None
+
+    @property
+    def words(self) -> str:
+        """Return it with both sides as the journal writes them."""
+        was, now = ("nothing" if one is None else dumps(one) for one in (self.then, self.now))
+        return f"input {self.number} at {iso(self.event.at)}: journal says {was}, replay says {now}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
     """How far the engine came."""
 
@@ -35,8 +54,13 @@ class Repeated:
     """Inputs before the last takeover: followed, not compared."""
     owed: tuple[Output, ...] = ()
     """Answers to the very last input, which the journal holds none to: its writing was cut off."""
-    difference: str = ""
-    """The first difference in words; empty where every answer is identical."""
+    first: Difference | None = None
+    """The first difference; None where every answer is identical."""
+
+    @property
+    def difference(self) -> str:
+        """Return the first difference in words; empty where every answer is identical."""
+        return "" if self.first is None else self.first.words
 
 
 def repeat(spec: SessionSpec, told: Told, decided: Mapping[int, Decided]) -> Repeated:
@@ -55,8 +79,8 @@ def repeat(spec: SessionSpec, told: Told, decided: Mapping[int, Decided]) -> Rep
         if (known is None and outputs) or (
             known is not None and dumps(replace(known, outputs=outputs)) != dumps(known)
         ):
-            words = difference_at(number, event, known, outputs)
-            return Repeated(engine=engine, inputs=number, followed=followed, difference=words)
+            first = first_difference(number, event, known, outputs)
+            return Repeated(engine=engine, inputs=number, followed=followed, first=first)
     return Repeated(engine=engine, inputs=last, followed=followed)
 
 
@@ -69,15 +93,12 @@ def follow(spec: SessionSpec, told: Told, decided: Mapping[int, Decided]) -> Fol
     return follower
 
 
-def difference_at(number: int, event: Event, known: Decided | None, outputs: Sequence[Output]) -> str:
-    """Return the first difference between two answers to one input, in words."""
-    then = () if known is None else known.outputs
-    for place in range(max(len(then), len(outputs))):
-        was = dumps(then[place]) if place < len(then) else "nothing"
-        now = dumps(outputs[place]) if place < len(outputs) else "nothing"
-        if was != now:
-            return f"input {number} at {iso(event.at)}: journal says {was}, replay says {now}"
-    return ""
+def first_difference(number: int, event: Event, known: Decided | None, outputs: Sequence[Output]) -> Difference | None:
+    """Return the first difference between two answers to one input; None where they are identical."""
+    for then, now in zip_longest(() if known is None else known.outputs, outputs):
+        if then is None or now is None or dumps(then) != dumps(now):
+            return Difference(number=number, event=event, then=then, now=now)
+    return None
 
 
 def other_code(journal: JournalReader, spec: SessionSpec, own: str) -> str:

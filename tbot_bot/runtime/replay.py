@@ -13,7 +13,9 @@ from tbot_bot.core.identity import Mode, SessionId
 from tbot_bot.journal.session_log import SessionRecord, read_session
 from tbot_bot.journal.store import JournalReader, open_reader
 from tbot_bot.reporting.report_router import records_for
-from tbot_bot.runtime.recovery import difference_at, repeat
+from tbot_bot.runtime.decision_words import DifferenceWords, difference_words
+from tbot_bot.runtime.fingerprint import code_fingerprint
+from tbot_bot.runtime.recovery import first_difference, other_code, repeat
 from tbot_bot.trading.spec import SessionSpec
 
 
@@ -27,9 +29,15 @@ class SessionReplay:
     answers: int
     """Inputs that the journal holds an answer to."""
     difference: str
-    """The first difference in words; empty where every answer is identical."""
+    """The first difference as the journal writes it; empty where every answer is identical."""
     followed: int = 0
     """Inputs from before other code took the session over: followed, not compared."""
+    words: DifferenceWords | None = None
+    """The same for people."""
+    same_code: bool = True
+    """All of the session was decided by the deciding code of today."""
+    note: str = ""
+    """Why there is nothing to replay; empty where there is."""
 
 
 @record
@@ -45,6 +53,21 @@ class ReplayReport:
     def identical(self) -> bool:
         """Return whether every session gave the very decisions that the journal holds."""
         return all(not session.difference for session in self.sessions)
+
+    @property
+    def verdict(self) -> str:
+        """Return in one sentence what the replay came to."""
+        differing = [session for session in self.sessions if session.difference]
+        if not any(session.answers for session in self.sessions):
+            return "Nothing was decided on that day."
+        if not differing:
+            return "Today's code decides everything as it was decided then."
+        if all(session.same_code for session in differing):
+            return (
+                "The code is that of the day, so the record was changed, or this is a defect: "
+                "run `tbot journal verify`."
+            )
+        return "Code that decides otherwise has been put in place since that day."
 
 
 Progress = Callable[[int, str], None]
@@ -64,7 +87,7 @@ def replay_day(home: Path, day: date, mode: Mode, progress: Progress = lambda _,
             raise JournalError(
                 f"no session of {day.isoformat()} in it",
                 where=str(records.journal),
-                mend="tbot journal tail shows which days it holds.",
+                mend="`tbot report range` and `tbot journal show` tell which days have.",
             )
         replays = []
         for done, name in enumerate(names):
@@ -75,6 +98,9 @@ def replay_day(home: Path, day: date, mode: Mode, progress: Progress = lambda _,
 
 def _replay(journal: JournalReader, folder: Path, session: SessionId) -> SessionReplay:
     record_ = read_session(journal, folder, session)
+    if not record_.spec_payload and not record_.commands:
+        note = "it never began: there is no specification of it"
+        return SessionReplay(session=str(session), inputs=0, answers=0, difference="", note=note)
     spec = loads(record_.spec_payload) if record_.spec_payload else None
     if not isinstance(spec, SessionSpec):
         raise JournalError(f"session {session} has no readable specification", where=str(journal.path))
@@ -87,13 +113,15 @@ def _replay(journal: JournalReader, folder: Path, session: SessionId) -> Session
             )
         told.append((number, event))
     found = repeat(spec, told, _answers(record_))
-    new = difference_at(*told[-1], None, found.owed) if found.owed else ""
+    first = found.first or (first_difference(*told[-1], None, found.owed) if found.owed else None)
     return SessionReplay(
         session=str(session),
         inputs=found.inputs,
         answers=len(record_.commands),
-        difference=found.difference or new,
+        difference="" if first is None else first.words,
         followed=found.followed,
+        words=None if first is None else difference_words(first),
+        same_code=not other_code(journal, spec, code_fingerprint()),
     )
 
 
