@@ -165,11 +165,15 @@ def title(told: Told) -> str:
     names = {
         "array": f"array engine, {told.form}",
         "hand": "loop by hand, whole rule",
-        "event": f"event engine, {told.days} days",
+        "event": f"event engine, {counted(told.days, 'day')}",
         "vectorbt": f"vectorbt, {told.form}",
-        "backtesting": f"backtesting.py, {told.symbols} symbols",
+        "backtesting": f"backtesting.py, {counted(told.symbols, 'symbol')}",
     }
     return names[told.worker]
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def times_as_fast(ours: Told, other: Told) -> float:
