@@ -1,12 +1,13 @@
 """One day of a data set as the `MarketDay` that screeners, venues and put models ask; both engines stand on it."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tbot_bot.backtest.bar_arrays import BarArrays
+from tbot_bot.backtest.bar_arrays import BarArrays, columns_of
 from tbot_bot.core.bars import Bar, VixReading
 from tbot_bot.core.calendar import trading_day
 from tbot_bot.core.instants import Instant
@@ -37,7 +38,13 @@ class ArrayDay:
         earlier = earlier_sessions(self.day.day)
         self._earlier = [(place, numbers[one.day]) for place, one in enumerate(earlier) if one.day in numbers]
         self._fresh = len(earlier) - STALE_CLOSE_DAYS
-        self._starts: Final = arrays.start
+        # a memoryview gives a Python number at once, where an array makes one of its own first
+        self._columns: Final = tuple(map(memoryview, columns_of(arrays)))
+        self._starts: Final = self._columns[0]
+        self._places: tuple[list[int], list[int], list[int]] | None = None
+        # what only the data decide is found out once for all parameter sets
+        self._volatility: dict[str, float | None] = {}
+        self._vix_known: dict[Instant, VixReading | None] = {}
         self._known: dict[str, tuple[float, ...]] = {}
         self._today: dict[str, tuple[Bar, ...]] = {}
         self._past: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
@@ -48,8 +55,17 @@ class ArrayDay:
 
     def has_bars(self, row: int) -> bool:
         """Return whether the symbol in `row` has a bar, pre-market included, and counts."""
-        first, stop = self.arrays.first[row, self.column], self.arrays.stop[row, self.column]
-        return bool(stop > first)
+        firsts, _, stops = self.places
+        return stops[row] > firsts[row]
+
+    @property
+    def places(self) -> tuple[list[int], list[int], list[int]]:
+        """Return by table row the day's first row, its first regular one, and one past its last."""
+        if self._places is None:
+            tables = (self.arrays.first, self.arrays.bell, self.arrays.stop)
+            first, bell, stop = (table[:, self.column].tolist() for table in tables)
+            self._places = first, bell, stop
+        return self._places
 
     def slices(self, start: Instant | None = None) -> Iterator[Slice]:
         """Yield every step of the grid, see `MarketDay`."""
@@ -78,45 +94,47 @@ class ArrayDay:
 
     def rows(self, row: int) -> range:
         """Return the rows of the regular session of the symbol in table row `row`."""
-        return range(int(self.arrays.bell[row, self.column]), int(self.arrays.stop[row, self.column]))
+        _, bells, stops = self.places
+        return range(bells[row], stops[row])
 
     def bars_at(self, symbol: str, begin: int, stop: int) -> tuple[Bar, ...]:
         """Return the bars in array rows `begin` to `stop`."""
         if begin >= stop:
             return ()
-        arrays, span = self.arrays, self.span
-        starts = arrays.start[begin:stop].tolist()
-        cells = zip(
-            starts,
-            arrays.open[begin:stop].tolist(),
-            arrays.high[begin:stop].tolist(),
-            arrays.low[begin:stop].tolist(),
-            arrays.close[begin:stop].tolist(),
-            arrays.volume[begin:stop].tolist(),
-            strict=True,
-        )
+        span = self.span
+        cells = zip(*(column[begin:stop].tolist() for column in self._columns), strict=True)
         return tuple(Bar(symbol, at, at + span, *prices) for at, *prices in cells)
+
+    def bar_at(self, symbol: str, row: int) -> Bar:
+        """Return the bar in array row `row`."""
+        start, opens, highs, lows, closes, volumes = self._columns
+        at = start[row]
+        return Bar(symbol, at, at + self.span, opens[row], highs[row], lows[row], closes[row], volumes[row])
+
+    def start_of(self, row: int) -> int:
+        """Return when the bar in array row `row` begins."""
+        return int(self._starts[row])
 
     def row_until(self, row: int, at: int) -> int:
         """Return one past the last regular row of table row `row` that is complete at `at`."""
-        begin, stop = int(self.arrays.bell[row, self.column]), int(self.arrays.stop[row, self.column])
-        return begin + int(self._starts[begin:stop].searchsorted(at - self.span, side="right"))
+        _, bells, stops = self.places
+        return bisect_right(self._starts, at - self.span, bells[row], stops[row])
 
     def bars_until(self, symbol: str, at: Instant) -> tuple[Bar, ...]:
         """Return the regular bars complete at `at`."""
         row = self.row_of.get(symbol)
         if row is None:
             return ()
-        return self.bars_at(symbol, int(self.arrays.bell[row, self.column]), self.row_until(row, at))
+        return self.bars_at(symbol, self.rows(row).start, self.row_until(row, at))
 
     def last_price(self, symbol: str, at: Instant) -> float | None:
         """Return the close of the last bar complete at `at`, pre-market included."""
         row = self.row_of.get(symbol)
         if row is None:
             return None
-        begin, stop = int(self.arrays.first[row, self.column]), int(self.arrays.stop[row, self.column])
-        until = begin + int(self._starts[begin:stop].searchsorted(at - self.span, side="right"))
-        return float(self.arrays.close[until - 1]) if until > begin else None
+        firsts, _, stops = self.places
+        until = bisect_right(self._starts, at - self.span, firsts[row], stops[row])
+        return float(self._columns[4][until - 1]) if until > firsts[row] else None
 
     def previous_close(self, symbol: str) -> float | None:
         """Return the previous regular close in the same data."""
@@ -149,9 +167,10 @@ class ArrayDay:
 
     def realised_volatility(self, symbol: str, at: Instant) -> float | None:
         """Return the annualised volatility before `at`: of daily closes, else of the day's bars."""
-        closes = self.daily_closes(symbol)
-        enough = realised_volatility(closes, ())
-        return enough if enough is not None else realised_volatility(closes, self.bars_until(symbol, at))
+        if symbol not in self._volatility:
+            self._volatility[symbol] = realised_volatility(self.daily_closes(symbol), ())
+        enough = self._volatility[symbol]
+        return enough if enough is not None else realised_volatility((), self.bars_until(symbol, at))
 
     def fundamentals(self, symbol: str) -> Fundamentals | None:
         """Return the row of `fundamentals.csv`, if there is one."""
@@ -159,7 +178,11 @@ class ArrayDay:
 
     def vix_at(self, at: Instant) -> VixReading | None:
         """Return the VIX known at `at`; None without a file."""
-        return None if self._vix is None else self._vix.vix_at(at)
+        if self._vix is None:
+            return None
+        if at not in self._vix_known:
+            self._vix_known[at] = self._vix.vix_at(at)
+        return self._vix_known[at]
 
     def past(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return previous close and average volume of every symbol, NaN where unknown; the latter to a rounding."""

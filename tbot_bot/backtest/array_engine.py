@@ -4,7 +4,9 @@ A data set is prepared once; each further set of parameters costs one scan of th
 its trades cost.
 """
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import Final
 
@@ -29,6 +31,7 @@ from tbot_bot.core.screening import Fundamentals
 from tbot_bot.marketdata.vix import RecordedVix
 from tbot_bot.strategy.strategy_meta import Params
 
+_OBJECTS_BETWEEN: Final = 200_000
 _GRID: Final = 30 * MINUTE
 """Bars that divide it lie on the grid that the opening bell begins."""
 
@@ -70,6 +73,7 @@ class ArrayEngine:
             arrays.volume,
         )
         self.days: Final = [ArrayDay(arrays, column, fundamentals, vix) for column in range(len(arrays.days))]
+        self._scanned: dict[StrategyName, tuple[bytes, Integers]] = {}
         self.screen: Final = QuickScreen(arrays, self.rows, exact_only=bool(fundamentals))
 
     def run(self, setting: Setting, first: date, last: date) -> Found:
@@ -83,12 +87,22 @@ class ArrayEngine:
                 return drive_densely(due, day, earlier, accounts)
             return self._drive(due, day, earlier, accounts, signals[due.spec.strategy])
 
-        return run_days(setting, iter(days), drive, self._bars_of)
+        with _few_collections():
+            return run_days(setting, iter(days), drive, self._bars_of)
 
     def signals(self, setting: Setting, strategy: StrategyName, days: list[ArrayDay]) -> Integers:
-        """Return the row of each symbol's first signal (symbols x all days), -1 where there is none."""
+        """Return the row of each symbol's first signal (symbols x all days), -1 where there is none.
+
+        The last answer is kept: in a search over another strategy's parameters it is asked for again.
+        """
         scan = self.scan_of(setting, strategy, days)
-        return np.full(self.arrays.bell.shape, -1, np.int64) if scan is None else scan()
+        if scan is None:
+            return np.full(self.arrays.bell.shape, -1, np.int64)
+        asked = scan.windows.tobytes() + scan.numbers.tobytes()
+        known = self._scanned.get(strategy)
+        if known is None or known[0] != asked:
+            known = self._scanned[strategy] = asked, scan()
+        return known[1]
 
     def scan_of(self, setting: Setting, strategy: StrategyName, days: list[ArrayDay]) -> "Scan | None":
         """Return the scan of `days` for the first signals of `strategy`; None where it has no session on any."""
@@ -139,6 +153,17 @@ class ArrayEngine:
     def _bars_of(self, day: MarketDay) -> int:
         assert isinstance(day, ArrayDay)  # noqa: S101 - these are our own days
         return int((self.arrays.stop[:, day.column] - self.arrays.bell[:, day.column]).sum())
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for cycles seldom: what a run keeps has none, and looking through it again and again takes a tenth."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 __all__ = ["ArrayEngine", "Scan"]

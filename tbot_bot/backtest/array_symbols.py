@@ -11,6 +11,7 @@ from tbot_bot.backtest.kernels import KERNELS, Rows, push_indicators
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.core.bars import Bar
 from tbot_bot.strategy.strategy_meta import NONE
+from tbot_bot.strategy.strategy_open import OpenState
 from tbot_bot.trading.session_state import Signal
 from tbot_bot.trading.spec import SessionSpec
 from tbot_bot.trading.symbol_states import SymbolStates
@@ -38,9 +39,9 @@ class ArraySymbols(SymbolStates):
     def follow(self, symbols: tuple[str, ...]) -> None:
         """Start to follow `symbols` from the bell on."""
         super().follow(symbols)
-        bell, column = self._day.arrays.bell, self._day.column
+        _, bells, _ = self._day.places
         for symbol in symbols:
-            self._next[symbol] = self._next_pushed[symbol] = int(bell[self._day.row_of[symbol], column])
+            self._next[symbol] = self._next_pushed[symbol] = bells[self._day.row_of[symbol]]
         wanted = frozenset(symbols)
         for symbol in [one for one in self.due if one not in wanted]:
             del self.due[symbol]
@@ -53,7 +54,7 @@ class ArraySymbols(SymbolStates):
     def step(self, bar: Bar) -> Signal | None:
         """Take a bar: nothing happens before the row that is known to signal."""
         due = self.due.get(bar.symbol)
-        if due is None or self._day.arrays.start[due] != bar.start:
+        if due is None or self._day.start_of(due) != bar.start:
             return None
         self._catch_up(bar.symbol, due)
         self._push(bar.symbol, due)
@@ -84,7 +85,7 @@ class ArraySymbols(SymbolStates):
 
     def is_live(self, symbol: str) -> bool:
         """Return whether `symbol` can still signal once the entry window opens."""
-        if symbol in self._states:
+        if isinstance(self._states.get(symbol), OpenState):  # the others can as long as they are followed
             row = self._day.row_until(self._day.row_of[symbol], min(self.now, self._params.analysis_end))
             self._catch_up(symbol, row)
         return super().is_live(symbol)

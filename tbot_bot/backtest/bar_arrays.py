@@ -276,12 +276,17 @@ def silence(names: Sequence[str], days: Sequence[date], silent: NDArray[np.bool_
     return found
 
 
+def columns_of(arrays: BarArrays) -> tuple[Integers, Floats, Floats, Floats, Floats, Floats]:
+    """Return start, open, high, low, close and volume of all rows."""
+    return arrays.start, arrays.open, arrays.high, arrays.low, arrays.close, arrays.volume
+
+
 def session_of(arrays: BarArrays, column: int) -> TradingDay:
     """Return the session of the `column`-th day."""
     return trading_day(arrays.days[column])
 
 
 __all__ = [
-    "BarArrays", "NotForArrays", "arrays_of", "bar_files_of", "read_bar_arrays", "require_one_span", "session_of",
-    "silence",
+    "BarArrays", "NotForArrays", "arrays_of", "bar_files_of", "columns_of", "read_bar_arrays", "require_one_span",
+    "session_of", "silence",
 ]  # fmt: skip

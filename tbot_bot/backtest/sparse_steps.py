@@ -95,7 +95,7 @@ class SparseSteps:
     # --- which step comes next ----------------------------------------------------------------------------------------
 
     def _next(self, number: int) -> int:
-        due = [(int(self._rows[0][row]) - self._opens) // self._span for row in self._symbols.due.values()]
+        due = [(self._day.start_of(row) - self._opens) // self._span for row in self._symbols.due.values()]
         place = bisect_right(self._boundaries, number)
         ahead = self._boundaries[place] if place < len(self._boundaries) else _NEVER
         active = self._state.active_trades()
@@ -202,7 +202,7 @@ class SparseSteps:
 
     def _due_at(self, number: int) -> list[str]:
         start = self._opens + number * self._span
-        return [name for name, row in self._symbols.due.items() if int(self._rows[0][row]) == start]
+        return [name for name, row in self._symbols.due.items() if self._day.start_of(row) == start]
 
     def _funds(self, number: int) -> list[str]:
         """Return the inverse ETFs that signals of this step may buy."""
@@ -219,12 +219,12 @@ class SparseSteps:
             return -1
         start = self._opens + number * self._span
         found = self._day.row_until(row, start + self._span) - 1
-        known = found >= self._day.rows(row).start and int(self._rows[0][found]) == start
+        known = found >= self._day.rows(row).start and self._day.start_of(found) == start
         return found if known else -1
 
     def _bar(self, name: str, number: int) -> Bar | None:
         row = self._bar_row(name, number)
-        return None if row < 0 else self._day.bars_at(name, row, row + 1)[0]
+        return None if row < 0 else self._day.bar_at(name, row)
 
     def _since_the_bell(self, name: str, step: Step) -> tuple[Bar, ...]:
         """Return the first bar of the day (OPEN holds it against the gap limit) and the last one."""
@@ -232,19 +232,19 @@ class SparseSteps:
         begin, until = self._day.rows(table).start, self._day.row_until(table, step.end)
         if until <= begin:
             return ()
-        first = self._day.bars_at(name, begin, begin + 1) if self._spec.strategy is StrategyName.OPEN else ()
-        return (*first, *self._day.bars_at(name, until - 1, until))
+        last = self._day.bar_at(name, until - 1)
+        return (self._day.bar_at(name, begin), last) if self._spec.strategy is StrategyName.OPEN else (last,)
 
     def _last(self, name: str, at: int) -> tuple[Bar, ...]:
         table = self._day.row_of.get(name)
         if table is None:
             return ()
         until = self._day.row_until(table, at)
-        return self._day.bars_at(name, until - 1, until) if until > self._day.rows(table).start else ()
+        return (self._day.bar_at(name, until - 1),) if until > self._day.rows(table).start else ()
 
     def _number(self, row: int) -> int:
         """Return the step that array row `row` belongs to."""
-        return (int(self._rows[0][row]) - self._opens) // self._span
+        return (self._day.start_of(row) - self._opens) // self._span
 
     def _until(self, at: int) -> int:
         """Return the last step that ends by `at`."""

@@ -203,12 +203,12 @@ class Venue:
 
     def account(self) -> Account:
         """Return the account marked at last prices; money rounded to cents."""
-        worth, _, _ = self._book.account.worth(self._mark)
+        worth = self.books.worth(self._mark)
         return Account(
             broker=self.broker,
-            equity=to_cents(worth),
+            equity=to_cents(worth[0]),
             cash=to_cents(self._book.account.cash),
-            buying_power=to_cents(max(self._power(AssetClass.EQUITY, None), ZERO)),
+            buying_power=to_cents(max(self._power(AssetClass.EQUITY, None, worth), ZERO)),
             settled_cash=to_cents(self._book.account.settled_cash(self._now)),
             is_margin=self.rules.margin,
         )
@@ -332,15 +332,20 @@ class Venue:
             problem = lacks_borrow(request, short, self.facts.to_borrow(symbol, at))
         if problem or not opens(request.side):
             return problem
-        power = self._power(request.instrument.asset_class, instead_of)
+        power = self._power(request.instrument.asset_class, instead_of, self.books.worth(self._mark))
         return unaffordable(request, self._estimate(request), power, self.rules)
 
-    def _power(self, asset_class: AssetClass, instead_of: VenueOrder | None) -> Decimal:
-        """Return dollars for opening positions, without what working orders but `instead_of` will take."""
-        worth, gross, owed = self.books.worth(self._mark)
+    def _power(
+        self, asset_class: AssetClass, instead_of: VenueOrder | None, worth: tuple[Decimal, Decimal, Decimal]
+    ) -> Decimal:
+        """Return dollars for opening positions, without what working orders but `instead_of` will take.
+
+        `worth` is equity, gross exposure and the value owed, as the books have them at this moment.
+        """
+        equity, gross, owed = worth
         power = self.books.cash - owed
         if self.rules.margin and asset_class is AssetClass.EQUITY:
-            power = worth * _DAY_TRADING_LEVERAGE - gross
+            power = equity * _DAY_TRADING_LEVERAGE - gross
         for order in self._book.open.values():
             request = order.request
             if order is not instead_of and opens(request.side):

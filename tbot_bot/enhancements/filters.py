@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from tbot_bot.core.codec import record
@@ -86,6 +87,7 @@ FILTERS: Final[Mapping[FilterName, FilterRule]] = {
 }
 
 
+@lru_cache(maxsize=16)
 def filters_for(strategy: StrategyName, *, ibkr: bool) -> tuple[FilterName, ...]:
     """Return the filters a signal of `strategy` meets, in asking order; `ibkr`: the order goes to IBKR."""
     return tuple(name for name, rule in FILTERS.items() if strategy in rule.applies_to and (ibkr or not rule.ibkr_only))

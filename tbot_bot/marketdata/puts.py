@@ -6,6 +6,7 @@ Liabilities, Journal of Political Economy 81 (1973), without dividends and with 
 
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from math import erf, log, sqrt
 from typing import Final
 
@@ -63,9 +64,15 @@ class PutMarket:
         self, *, underlying: str, spot: Decimal, at: Instant, min_days: int, volatility: float
     ) -> tuple[PutQuote, ...]:
         """Return the puts of the nearest expiry at least `min_days` calendar days away, by strike."""
-        expiry = next_expiry(at, min_days)
-        puts = (put_option(underlying, expiry, strike) for strike in strikes_around(spot))
-        return tuple(_offer(put, float(spot), at, volatility) for put in puts)
+        return _chain(underlying, spot, at, min_days, volatility)
+
+
+@lru_cache(maxsize=4096)
+def _chain(underlying: str, spot: Decimal, at: Instant, min_days: int, volatility: float) -> tuple[PutQuote, ...]:
+    """Make a chain; backtests ask for the same ones again with each set of parameters."""
+    expiry = next_expiry(at, min_days)
+    puts = (put_option(underlying, expiry, strike) for strike in strikes_around(spot))
+    return tuple(_offer(put, float(spot), at, volatility) for put in puts)
 
 
 def next_expiry(at: Instant, min_days: int) -> date:
@@ -101,7 +108,12 @@ def _years_left(instrument: Instrument, at: Instant) -> float:
     if instrument.expiry is None:
         msg = f"{instrument.symbol} has no expiry"
         raise ValueError(msg)
-    return (new_york(instrument.expiry, CLOSING_BELL) - at) / _YEAR
+    return (_expires_at(instrument.expiry) - at) / _YEAR
+
+
+@lru_cache(maxsize=1024)
+def _expires_at(day: date) -> Instant:
+    return new_york(day, CLOSING_BELL)
 
 
 def _d(spot: float, strike: float, years: float, volatility: float) -> tuple[float, float]:

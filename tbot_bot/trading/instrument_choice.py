@@ -81,9 +81,11 @@ def _put_wanted(capabilities: Capabilities) -> PutWanted | Unavailable:
 
 def inverse_etf(symbol: str, sector: str, rules: BearishRules) -> str:
     """Return the inverse ETF for `symbol`: by symbol, then by sector (any case), then the default; "" for none."""
-    by_symbol = dict(rules.inverse_by_symbol)
-    by_sector = {name.lower(): etf for name, etf in rules.inverse_by_sector}
-    return by_symbol.get(symbol) or by_sector.get(sector.strip().lower()) or rules.inverse_default
+    wanted = sector.strip().lower()
+    by_symbol = next((etf for name, etf in rules.inverse_by_symbol if name == symbol), "")
+    return by_symbol or next(
+        (etf for name, etf in rules.inverse_by_sector if name.lower() == wanted and etf), rules.inverse_default
+    )
 
 
 def choose_put(quotes: tuple[PutQuote, ...], spot: Decimal, rules: BearishRules) -> PutQuote | Unavailable:

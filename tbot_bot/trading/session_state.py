@@ -164,8 +164,12 @@ class SessionState:
 
     def filled(self, trade: Trade, legs: Iterable[Leg]) -> Decimal:
         """Return the quantity executed on `legs` of `trade`."""
-        wanted = tuple(legs)
-        return sum((self.orders[oid].filled_quantity for leg, oid in trade.order_ids if leg in wanted), ZERO)
+        wanted, total = tuple(legs), ZERO
+        for leg, order_id in trade.order_ids:
+            if leg in wanted:
+                for fill in self.orders[order_id].fills:
+                    total += fill.quantity
+        return total
 
     def held(self, trade: Trade) -> Decimal:
         """Return the quantity that `trade` holds: entry executions less stop and exit executions."""
