@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tbot_bot.backtest.execution_model import ExecutionModel, Slippage
 from tbot_bot.backtest.model import BacktestResult
+from tbot_bot.broker.admission import is_lack_of_borrow
 from tbot_bot.broker.pricing import HALF_SPREAD_FRACTION
-from tbot_bot.broker.venue_state import VenueRules
+from tbot_bot.core.instants import MINUTE
 from tbot_bot.core.money import plain
+from tbot_bot.marketdata.spreads import BARS
 
 if TYPE_CHECKING:
     from tbot_bot.backtest.bar_arrays import BarArrays
@@ -44,16 +48,9 @@ def survivors_of(arrays: "BarArrays | None", days: Sequence[date]) -> Survivors 
     )
 
 
-def executions(result: BacktestResult) -> list[str]:
+def executions(result: BacktestResult, model: ExecutionModel) -> list[str]:
     """Return how orders were executed and what they cost."""
-    rules = VenueRules()
-    modelled = sum(trade.modelled for trade in result.trades)
-    slipped = (
-        f"Market and stop fills are {plain(rules.slippage_bps)} basis points worse than the price they met."
-        if rules.slippage_bps
-        else "Nothing is added to the price that an order met: no slippage beyond what the bars themselves show."
-    )
-    lines = [
+    return [
         (
             "An order born of a bar meets the next bar at the earliest: the open if it is good enough, else the "
             "first price in the bar that reaches its limit."
@@ -62,23 +59,70 @@ def executions(result: BacktestResult) -> list[str]:
             "A stop fills at its level, or at the open where the market opened beyond it. Where a stop and a target "
             "lie in one bar, the stop came first."
         ),
-        slipped,
-        f"Our orders take at most {plain(rules.participation * 100)} % of a bar's volume in a symbol; the rest waits.",
+        _slippage(model.slippage),
+        f"Our orders take at most {plain(model.volume_cap * 100)} % of a bar's volume in a symbol; the rest waits.",
         (
-            "Commissions and regulatory fees are those of each broker's schedule at the day of the trade. Interest, "
-            "borrowing costs and dividends are not counted, and every share can be borrowed."
+            "Commissions and regulatory fees are those of each broker's schedule at the day of the trade. Interest and "
+            "dividends are not counted."
         ),
+        _borrowing(result, model),
+        *_puts(result, model),
     ]
+
+
+def borrow_refusals(result: BacktestResult) -> int:
+    """Return how many short sales were refused because their shares could not be borrowed."""
+    return sum(is_lack_of_borrow(one.reason) for one in result.unfilled)
+
+
+def _slippage(slippage: Slippage) -> str:
+    if slippage == Slippage():
+        return "Nothing is added to the price that an order met: no slippage beyond what the bars themselves show."
+    parts = []
+    if slippage.bps:
+        parts.append(f"{plain(slippage.bps)} basis points of the price")
+    if slippage.spread:
+        parts.append(
+            f"{plain(slippage.spread)} of a share's spread, estimated from its last {BARS} bars (Ardia, Guidotti and "
+            "Kroencke 2024)"
+        )
+    if slippage.volume:
+        parts.append(
+            f"{plain(slippage.volume)} of the price times the square of our share of the bar's volume (zipline's "
+            "VolumeShareSlippage)"
+        )
+    return (
+        f"Slippage: market orders, stops and limits better than the market pay {' and '.join(parts)} on top of the "
+        "price they met, a limit never more than its limit; limits that the market comes to pay none."
+    )
+
+
+def _borrowing(result: BacktestResult, model: ExecutionModel) -> str:
+    nights = "A borrowing fee is owed for nights; positions are closed before, so none is counted."
+    if model.borrow is None:
+        return f"Every share can be borrowed. {nights}"
+    refused = borrow_refusals(result)
+    return f"Shares to borrow are those of {model.borrow.name}: {refused:,} short sales were refused for want. {nights}"
+
+
+def _puts(result: BacktestResult, model: ExecutionModel) -> Iterator[str]:
+    recorded = sum(trade.recorded for trade in result.trades)
+    modelled = sum(trade.modelled for trade in result.trades)
+    if model.chains is not None:
+        yield (
+            f"RECORDED: {recorded:,} of {len(result.trades):,} trades have put prices out of {model.chains.name}: "
+            "bought at the ask, sold at the bid that stood at the moment, or at the worst of the bar for a stop within "
+            f"it. A quote stands for {plain(Decimal(model.chain_age) / MINUTE)} minutes. Their tag is RECORDED_PRICE."
+        )
     if modelled:
-        lines.append(
+        yield (
             f"MODELLED: {modelled:,} of {len(result.trades):,} trades have put prices out of a formula "
             "(Black-Scholes with the larger of the recorded VIX and the stock's own past volatility), not from "
             f"a market; each side pays {plain(HALF_SPREAD_FRACTION * 100)} % of the premium as half a spread. "
             "They are marked MODELLED_PRICE among the tags."
         )
     else:
-        lines.append("No price in these trades comes from a model.")
-    return lines
+        yield "No price in these trades comes from a model."
 
 
 def about_data(result: BacktestResult, survivors: Survivors | None) -> list[str]:

@@ -14,6 +14,8 @@ from tbot_bot.assembly.fingerprint import code_fingerprint
 from tbot_bot.backtest.campaign import Found, Setting, setting_of
 from tbot_bot.backtest.compiled_code import keep_compiled
 from tbot_bot.backtest.event_engine import run_event_engine
+from tbot_bot.backtest.execution_model import ExecutionModel
+from tbot_bot.backtest.market_facts import RecordedFacts, facts_of, notices_of
 from tbot_bot.backtest.model import BacktestRequest, BacktestResult, EngineChoice
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem, DataError
 from tbot_bot.core.calendar import trading_days
@@ -50,6 +52,7 @@ class DataSet:
         """Why the bars cannot be held as arrays; empty where they are."""
         self._vix_file, self._cache = vix, cache
         self._engine: ArrayEngine | None = None
+        self._facts: tuple[ExecutionModel, RecordedFacts] | None = None
         try:
             self.arrays = load_bar_arrays(source, cache)
             self.fingerprint = self.arrays.fingerprint
@@ -64,7 +67,7 @@ class DataSet:
             ConfigError: the settings cannot be used, or `array` was asked for and cannot express them.
             DataError: no day of the range has data.
         """
-        setting = setting_of(request)
+        setting = setting_of(request, self.facts(request.execution))
         why_not = "" if request.engine is EngineChoice.EVENT else self.not_for_arrays or self._refusal()
         if why_not and request.engine is EngineChoice.ARRAY:
             problem = ConfigProblem(
@@ -83,6 +86,16 @@ class DataSet:
                 mend=self._coverage(),
             )
         return self._result(setting, ran, why_not, found, missing)
+
+    def facts(self, model: ExecutionModel) -> RecordedFacts:
+        """Return what the files of `model` say; read once while the same ones are asked for.
+
+        Raises:
+            DataError: one cannot be used.
+        """
+        if self._facts is None or self._facts[0].files != model.files:
+            self._facts = (model, facts_of(model))
+        return self._facts[1]
 
     def array_engine(self) -> "ArrayEngine":
         """Return the array engine over these bars; made once.
@@ -153,7 +166,10 @@ class DataSet:
             unfilled=tuple(found.unfilled),
             skipped_signals=tuple(found.skipped),
             missing_days=missing,
-            notices=() if self.arrays is None else self.arrays.notices,
+            notices=(
+                *(() if self.arrays is None else self.arrays.notices),
+                *notices_of(setting.facts, [facts.day for facts in found.days]),
+            ),
         )
 
 

@@ -1,17 +1,18 @@
 """The days of a backtest one after another: accounts that live on, sessions planned and specified as live ones are."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
-from tbot_bot.assembly.embedded_market import ModelledPuts
 from tbot_bot.assembly.fingerprint import settings_fingerprint
 from tbot_bot.assembly.schedule import PlannedSession, ScheduleRules, plan_day, schedule_rules
 from tbot_bot.assembly.session_parts import float_targets, screener_for, session_spec
+from tbot_bot.backtest.market_facts import NOTHING, KnownMarket, RecordedFacts, facts_of
 from tbot_bot.backtest.model import BacktestRequest, BacktestTrade, DayFacts, SessionFacts, SkippedSignal, UnfilledEntry
 from tbot_bot.backtest.session_driver import SessionDriver
 from tbot_bot.broker.matching import Venue
+from tbot_bot.broker.venue_state import VenueRules
 from tbot_bot.config.inverse_etf import InverseEtfMap, load_inverse_etf_map
 from tbot_bot.config.named_files import blocked_symbols
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
@@ -19,7 +20,7 @@ from tbot_bot.core.commands import TradeRecord
 from tbot_bot.core.events import EarlierToday
 from tbot_bot.core.identity import Leg, Mode, SessionId
 from tbot_bot.core.instants import Duration, Instant
-from tbot_bot.core.instruments import Instrument
+from tbot_bot.core.instruments import AssetClass
 from tbot_bot.core.market_day import MarketDay
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.protocols import Screener
@@ -27,6 +28,8 @@ from tbot_bot.trading.session_state import Trade
 from tbot_bot.trading.spec import SessionSpec
 
 _TEST_MODE: Final = "TEST_MODE"
+_MODELLED, _RECORDED = "MODELLED_PRICE", "RECORDED_PRICE"
+"""Tags that say where a put's prices come from; a trade with one modelled price is modelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,9 @@ class Setting:
     fingerprint: str
     cash: tuple[tuple[str, Decimal], ...] = ()
     """(broker, dollars) with which the accounts begin; empty: the floats of the settings."""
+    execution: VenueRules = field(default_factory=VenueRules)
+    facts: RecordedFacts = NOTHING
+    """What the files of the execution model say."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,14 +70,15 @@ class Today:
     first_floats: dict[str, Decimal] = field(default_factory=dict)
 
 
-def setting_of(request: BacktestRequest) -> Setting:
-    """Return the settings in force.
+def setting_of(request: BacktestRequest, facts: RecordedFacts | None = None) -> Setting:
+    """Return the settings in force; `facts` are the files of its execution model, read here where they are not given.
 
     Volume and fundamentals that the data lack are passed over, as in every rehearsal, unless `TEST_MODE=false` is
     among the overrides: then a candidate needs them.
 
     Raises:
         ConfigError: the settings, or what the overrides make of them, cannot be used.
+        DataError: a file of the execution model cannot be used.
     """
     overrides = {_TEST_MODE: "true", **dict(request.overrides)}
     if request.strategies:
@@ -86,6 +93,8 @@ def setting_of(request: BacktestRequest) -> Setting:
         blocked=blocked_symbols(settings.home),
         lines=tuple(lines),
         fingerprint=settings_fingerprint(lines),
+        execution=request.execution.rules(),
+        facts=facts_of(request.execution) if facts is None else facts,
         cash=request.cash,
     )
 
@@ -95,33 +104,25 @@ class Accounts:
 
     def __init__(self, setting: Setting) -> None:
         """Fund one venue for each enabled broker."""
-        self._puts: ModelledPuts | None = None
-        self._open = (Instant(0), Instant(0))
+        self._market = market = KnownMarket(setting.facts)
         self.venues: Mapping[str, Venue] = {
-            name: Venue(broker=name, cash=cash, pricer=self, is_open=self._is_open)
+            name: Venue(
+                broker=name, cash=cash, rules=setting.execution, pricer=market, is_open=market.is_open, facts=market
+            )
             for name, cash in (dict(setting.cash) or float_targets(setting.settings.bot)).items()
         }
 
     def enter(self, day: MarketDay) -> None:
         """Let the venues trade on `day`."""
-        self._puts = ModelledPuts(day)
-        self._open = (day.day.open_at, day.day.close_at)
+        self._market.enter(day)
 
     def equity(self) -> tuple[tuple[str, Decimal], ...]:
         """Return what each account is worth at last prices."""
         return tuple((name, venue.account().equity) for name, venue in self.venues.items())
 
-    def price(self, instrument: Instrument, spot: float, at: Instant) -> float | None:
-        """Return a put's premium as the day's model has it."""
-        return None if self._puts is None else self._puts.price(instrument, spot, at)
-
     def idle(self) -> bool:
         """Return whether nothing is held and nothing rests anywhere."""
         return not any(venue.positions() or venue.open_orders() for venue in self.venues.values())
-
-    def _is_open(self, at: Instant) -> bool:
-        opens, closes = self._open
-        return opens <= at < closes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +196,7 @@ def _session(
     _remember(driver, today)
     trades = [_trade(driver, record, spec) for record in driver.records if record.entered_at is not None]
     found.trades += trades
-    found.unfilled += [UnfilledEntry(record=one) for one in driver.records if one.entered_at is None]
+    found.unfilled += [_unfilled(driver, one, accounts) for one in driver.records if one.entered_at is None]
     found.skipped += [SkippedSignal(strategy=planned.strategy, dropped=one) for one in driver.dropped]
     for venue in accounts.venues.values():
         venue.forget_changes()
@@ -228,11 +229,23 @@ def _remember(driver: SessionDriver, today: Today) -> None:
         today.realized[record.broker] = today.realized.get(record.broker, ZERO) + record.pnl
 
 
+def _unfilled(driver: SessionDriver, record: TradeRecord, accounts: Accounts) -> UnfilledEntry:
+    state = driver.engine.state
+    entry = state.orders_of(state.trades[record.trade_id], Leg.ENTRY)[0].request
+    known = accounts.venues[record.broker].order(entry.client_order_id)
+    return UnfilledEntry(record=record, reason="" if known is None else known.reason)
+
+
 def _trade(driver: SessionDriver, record: TradeRecord, spec: SessionSpec) -> BacktestTrade:
     state = driver.engine.state
     trade: Trade = state.trades[record.trade_id]
     entry = state.orders_of(trade, Leg.ENTRY)[0].request
     held = state.held(trade) > ZERO
+    option = trade.instrument is not None and trade.instrument.asset_class is AssetClass.OPTION
+    modelled = any(fill.modelled for fill in state.fills_of(trade, tuple(Leg)))
+    if option:
+        tags = tuple(tag for tag in record.tags if tag != _MODELLED)
+        record = replace(record, tags=(*tags, _MODELLED if modelled else _RECORDED))
     return BacktestTrade(
         record=record,
         day=spec.day,
@@ -249,5 +262,6 @@ def _trade(driver: SessionDriver, record: TradeRecord, spec: SessionSpec) -> Bac
         watched=trade.watched,
         entered_at=record.entered_at or Instant(0),
         exited_at=None if held else record.at,
-        modelled=any(fill.modelled for fill in state.fills_of(trade, tuple(Leg))),
+        modelled=modelled,
+        recorded=option and not modelled,
     )

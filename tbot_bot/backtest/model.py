@@ -3,12 +3,13 @@
 Instants are nanoseconds UTC, money is dollars as Decimal, fractions are fractions (0.02 is 2 %).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
+from tbot_bot.backtest.execution_model import ExecutionModel
 from tbot_bot.core.commands import SignalDropped, TradeRecord
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Instant
@@ -42,6 +43,7 @@ class BacktestRequest:
     """Empty: the daily sequence as the settings say; else these and no others, each in its own session."""
     overrides: Overrides = ()
     engine: EngineChoice = EngineChoice.AUTO
+    execution: ExecutionModel = field(default_factory=ExecutionModel)
     cache: Path | None = None
     """Folder for memory-mapped arrays; None: bars are decoded anew."""
     cash: tuple[tuple[str, Decimal], ...] = ()
@@ -76,6 +78,8 @@ class BacktestTrade:
     """None: still held when the day's data ended."""
     modelled: bool
     """Whether a price came from a formula instead of a market."""
+    recorded: bool = False
+    """Whether it was an option and every price came from recorded quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,8 @@ class UnfilledEntry:
     """An entry order that executed nothing, or was refused."""
 
     record: TradeRecord
+    reason: str = ""
+    """Why the venue refused or ended it, in its words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ def page_of(page: Page) -> bytes:
         _groups(page.result),
         _trades(page),
         _dropped(page.result),
-        _list("What the executions assume", assumptions.executions(page.result)),
+        _list("What the executions assume", assumptions.executions(page.result, page.request.execution)),
         _list("What the data can and cannot say", assumptions.about_data(page.result, page.survivors)),
         _origin(page),
     )
@@ -243,7 +243,7 @@ def _trade(one: TradeCandles) -> str:
         marks.append((place, level, style, words))
     times = [_clock(bar.start) for bar in one.bars]
     held = f"{record.instrument}, " if record.instrument != record.ticker else ""
-    modelled = ", modelled price" if trade.modelled else ""
+    priced = ", modelled price" if trade.modelled else ", recorded price" if trade.recorded else ""
     about = f"{record.ticker} on {trade.day.isoformat()}"
     won = float(record.pnl)
     entry = "" if record.entry_price is None else plain(record.entry_price)
@@ -251,7 +251,7 @@ def _trade(one: TradeCandles) -> str:
     return (
         f"<figure><figcaption><b>{escape(record.ticker)}</b> {trade.day.isoformat()} {record.strategy.value.upper()} "
         f'{record.side.value}, <b class="{_sign(won)}">{dollars(won)}</b><br>{escape(held)}{plain(record.size)} at '
-        f"{entry} to {escape(left)}{modelled}</figcaption>"
+        f"{entry} to {escape(left)}{priced}</figcaption>"
         f"{candle_chart(one.bars, marks, times, _price, about=about)}</figure>"
     )
 
@@ -260,8 +260,9 @@ def _dropped(result: BacktestResult) -> str:
     counts: dict[str, int] = {}
     for one in result.skipped_signals:
         counts[one.dropped.code] = counts.get(one.dropped.code, 0) + 1
-    if result.unfilled:
-        counts["entry order not filled"] = len(result.unfilled)
+    unborrowed = assumptions.borrow_refusals(result)
+    others = {"no shares to borrow": unborrowed, "entry order not filled": len(result.unfilled) - unborrowed}
+    counts |= {what: count for what, count in others.items() if count}
     if not counts:
         return ""
     rows = "".join(

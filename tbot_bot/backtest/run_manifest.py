@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 import tbot_bot
 from tbot_bot.backtest.array_cache import digest_of
 from tbot_bot.backtest.bar_arrays import bar_files_of
+from tbot_bot.backtest.execution_model import ExecutionModel, slippage_of
 from tbot_bot.backtest.model import BacktestRequest, BacktestResult, EngineChoice, Overrides
 from tbot_bot.config.env_bot import BotSettings
 from tbot_bot.config.envfile import parse
@@ -22,11 +24,14 @@ from tbot_bot.config.error_handler import MASK, DataError
 from tbot_bot.config.model import variables
 from tbot_bot.config.named_files import BLOCK_LIST
 from tbot_bot.core.identity import StrategyName
+from tbot_bot.core.instants import SECOND, Duration
+from tbot_bot.marketdata.chain_files import chain_paths
 from tbot_bot.marketdata.feed import FUNDAMENTALS_FILE
-from tbot_bot.reporting.shapes import from_plain
+from tbot_bot.reporting.shapes import from_plain, to_plain
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Of the manifest; raised when a field comes or changes its meaning."""
+_WITHOUT_EXECUTION: Final = 1
 _ROOMS: Final = (
     "core", "config", "strategy", "enhancements", "trading", "broker", "marketdata", "screeners", "assembly",
     "reporting", "backtest",
@@ -55,6 +60,21 @@ class Library:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Executions:
+    """An `ExecutionModel` in plain words."""
+
+    slippage: str
+    """As `--slippage` takes it."""
+    volume_cap: Decimal
+    borrow: str
+    """Path, made absolute; empty without."""
+    chains: str
+    """The same."""
+    chain_age_s: int
+    """Seconds for which a recorded quote stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One backtest as it was asked for, what it read, and what it left."""
 
@@ -67,6 +87,7 @@ class Manifest:
     last: date
     strategies: tuple[StrategyName, ...]
     """Empty: the daily sequence of the settings."""
+    execution: Executions
     engine: EngineChoice
     """Which was asked for."""
     engine_ran: EngineChoice
@@ -103,6 +124,7 @@ def manifest_of(
         first=request.first,
         last=request.last,
         strategies=request.strategies,
+        execution=_told(request.execution),
         engine=request.engine,
         engine_ran=result.engine,
         fallback=result.fallback,
@@ -128,7 +150,7 @@ def read_manifest(path: Path) -> Manifest:
 
     mend = "`tbot backtest report --list` shows which runs there are."
     try:
-        return from_plain(Manifest, json.loads(path.read_bytes()))
+        return from_plain(Manifest, _of_today(json.loads(path.read_bytes())))
     except FileNotFoundError:
         raise DataError("no backtest has left its manifest here", where=str(path), mend=mend) from None
     except ValueError as error:
@@ -145,9 +167,37 @@ def request_of(manifest: Manifest, home: Path, cache: Path | None) -> BacktestRe
         vix=Path(manifest.vix) if manifest.vix else None,
         strategies=manifest.strategies,
         overrides=overrides_of(manifest.settings),
+        execution=_model(manifest.execution),
         engine=manifest.engine,
         cache=cache,
     )
+
+
+def _told(model: ExecutionModel) -> Executions:
+    return Executions(
+        slippage=str(model.slippage),
+        volume_cap=model.volume_cap,
+        borrow=str(model.borrow.absolute()) if model.borrow else "",
+        chains=str(model.chains.absolute()) if model.chains else "",
+        chain_age_s=model.chain_age // SECOND,
+    )
+
+
+def _model(told: Executions) -> ExecutionModel:
+    return ExecutionModel(
+        slippage=slippage_of(told.slippage),
+        volume_cap=told.volume_cap,
+        borrow=Path(told.borrow) if told.borrow else None,
+        chains=Path(told.chains) if told.chains else None,
+        chain_age=Duration(told.chain_age_s * SECOND),
+    )
+
+
+def _of_today(data: object) -> object:
+    """Return a manifest's data; those of the first layout executed by the defaults and did not say so."""
+    if isinstance(data, dict) and data.get("layout") == _WITHOUT_EXECUTION:
+        return {**data, "execution": to_plain(_told(ExecutionModel()))}
+    return data
 
 
 def overrides_of(lines: Sequence[str]) -> Overrides:
@@ -175,10 +225,11 @@ def inputs_of(request: BacktestRequest, settings: Sequence[str]) -> tuple[Digest
     folder = request.data if request.data.is_dir() else request.data.parent
     others = [folder / FUNDAMENTALS_FILE, request.home / BLOCK_LIST]
     others += [request.home / named[name] for name in _FILES_IN_SETTINGS if named.get(name)]
-    if request.vix is not None:
-        paths.append(request.vix)
+    paths += [path for path in (request.vix, request.execution.borrow) if path is not None]
     paths += [path for path in others if path.is_file()]
-    return tuple(Digest(name=path.name, sha256=digest_of(path, request.cache)) for path in paths)
+    chains = () if request.execution.chains is None else chain_paths(request.execution.chains)
+    named_paths = [*((path.name, path) for path in paths), *((f"chains/{path.name}", path) for path in chains)]
+    return tuple(Digest(name=name, sha256=digest_of(path, request.cache)) for name, path in named_paths)
 
 
 def code_digests() -> Iterator[Digest]:
@@ -241,6 +292,6 @@ def library_versions() -> Iterator[Library]:
 
 
 __all__ = [
-    "Digest", "Library", "Manifest", "changed_digests", "changes", "code_digests", "inputs_of", "library_versions",
-    "manifest_of", "overrides_of", "read_manifest", "request_of", "trading_settings",
+    "Digest", "Executions", "Library", "Manifest", "changed_digests", "changes", "code_digests", "inputs_of",
+    "library_versions", "manifest_of", "overrides_of", "read_manifest", "request_of", "trading_settings",
 ]  # fmt: skip

@@ -34,6 +34,7 @@ from tbot_bot.core.events import (
     MarketOver,
     OrderFilled,
     ProtectionChecked,
+    PutQuotesRead,
     ScreenCompleted,
 )
 from tbot_bot.core.instants import Instant
@@ -165,7 +166,7 @@ class SessionDriver:
                 venue = self._venues[output.order.broker]
                 return venue.replace(output.order, venue.now)
             case ReadPutQuotes():
-                return [self._market.put_quotes(output)]
+                return [self._puts(output)]
             case ReadVix():
                 return [self._market.vix(output.at)]
             case WatchSymbols():
@@ -174,6 +175,15 @@ class SessionDriver:
             case _:
                 self._keep(output)
                 return []
+
+    def _puts(self, asked: ReadPutQuotes) -> PutQuotesRead:
+        """Return the puts that the venue's records have on offer, or else modelled ones."""
+        facts = self._venues[asked.broker].facts
+        if facts is not None:
+            quotes = facts.puts_offered(asked.underlying, asked.spot, asked.at, asked.min_days)
+            if quotes:
+                return PutQuotesRead(at=asked.at, trade_id=asked.trade_id, quotes=quotes)
+        return self._market.put_quotes(asked)
 
     def _keep(self, output: Output) -> None:
         match output:

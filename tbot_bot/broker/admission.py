@@ -3,7 +3,8 @@
 from decimal import Decimal
 from typing import Final
 
-from tbot_bot.broker.venue_state import VenueRules, watched_share
+from tbot_bot.broker.venue_state import MarketFacts, VenueRules, watched_share
+from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import AssetClass, Instrument
 from tbot_bot.core.money import ONE, ZERO, plain
 from tbot_bot.core.orders import OrderRequest, OrderType, Side
@@ -55,11 +56,14 @@ def unaffordable(request: OrderRequest, price: Decimal | None, power: Decimal, r
     return ""
 
 
-def lacks_borrow(request: OrderRequest, short: Decimal, available: Decimal | None) -> str:
-    """Return why the shares of a short sale cannot be borrowed, empty where they can.
+def lacks_borrow(request: OrderRequest, short: Decimal, facts: MarketFacts | None, at: Instant) -> str:
+    """Return why the shares of a short sale cannot be borrowed, empty where they can or it is none.
 
-    `short` are sold short already or asked to be, `available` can be borrowed in all (None: as many as wanted).
+    `short` are sold short already or asked to be; `facts` tell what can be borrowed in all.
     """
+    if request.side is not Side.SELL_SHORT or facts is None:
+        return ""
+    available = facts.to_borrow(request.instrument.symbol, at)
     if available is None or request.quantity + short <= available:
         return ""
     symbol, wanted = request.instrument.symbol, plain(request.quantity + short)

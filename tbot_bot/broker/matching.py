@@ -51,7 +51,7 @@ from tbot_bot.core.events import (
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import AssetClass, Instrument
 from tbot_bot.core.money import ZERO, to_cents
-from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, OrderType, Position, Side
+from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, OrderType, Position
 
 _DAY_TRADING_LEVERAGE: Final = 4
 """Intraday buying power of a margin account in multiples of equity (FINRA Rule 4210, pattern day trader)."""
@@ -325,11 +325,8 @@ class Venue:
     def _objection(self, request: OrderRequest, at: Instant, *, instead_of: VenueOrder | None) -> str:
         if self._is_open is not None and not self._is_open(at):
             return "market is closed"
-        symbol = request.instrument.symbol
-        problem = malformed(request, self.rules) or oversold(request, self.books.held(symbol))
-        if not problem and request.side is Side.SELL_SHORT and self.facts is not None:
-            short = self._book.short(symbol, instead_of=instead_of)
-            problem = lacks_borrow(request, short, self.facts.to_borrow(symbol, at))
+        problem = malformed(request, self.rules) or oversold(request, self.books.held(request.instrument.symbol))
+        problem = problem or lacks_borrow(request, self._book.short(request, instead_of), self.facts, at)
         if problem or not opens(request.side):
             return problem
         power = self._power(request.instrument.asset_class, instead_of, self.books.worth(self._mark))

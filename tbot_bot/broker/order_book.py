@@ -114,8 +114,9 @@ class OrderBook:
         """Return the working orders, stops first."""
         return sorted(self.open.values(), key=lambda order: order.request.stop is None)
 
-    def short(self, symbol: str, *, instead_of: VenueOrder | None) -> Decimal:
-        """Return how many shares are sold short or asked to be, without what `instead_of` asks."""
+    def short(self, request: OrderRequest, instead_of: VenueOrder | None) -> Decimal:
+        """Return how many shares of `request` are sold short or asked to be, without what `instead_of` asks."""
+        symbol = request.instrument.symbol
         asked = (
             order.remaining
             for order in self.open.values()

@@ -12,6 +12,7 @@ from tbot_bot.runtime.cli_run import Json, Sets, Vix
 from tbot_bot.runtime.cli_work import waiting
 
 if TYPE_CHECKING:
+    from tbot_bot.backtest.execution_model import ExecutionModel
     from tbot_bot.backtest.kept_run import Repeated
     from tbot_bot.backtest.model import BacktestRequest
     from tbot_bot.backtest.run_manifest import Manifest
@@ -39,6 +40,60 @@ Cache = Annotated[
 ]
 
 
+def slippage_in(text: str) -> str:
+    """Read a slippage model.
+
+    Raises:
+        typer.BadParameter: none of ours.
+    """
+    from tbot_bot.backtest.execution_model import slippage_of  # noqa: PLC0415 - `--help` stays fast
+
+    try:
+        return str(slippage_of(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def volume_cap_in(text: str) -> str:
+    """Read a fraction of a bar's volume.
+
+    Raises:
+        typer.BadParameter: not above 0 and up to 1.
+    """
+    from tbot_bot.backtest.execution_model import volume_cap_of  # noqa: PLC0415 - `--help` stays fast
+
+    try:
+        return str(volume_cap_of(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+SlippageModel = Annotated[
+    str,
+    typer.Option(
+        "--slippage",
+        parser=slippage_in,
+        metavar="MODEL",
+        help="What taking liquidity costs: bps:2, or spread:0.5,volume:0.1; default none.",
+    ),
+]
+VolumeCap = Annotated[
+    str,
+    typer.Option("--volume-cap", parser=volume_cap_in, metavar="FRACTION", help="Most of a bar's volume that we take."),
+]
+Borrow = Annotated[
+    Path | None,
+    typer.Option("--borrow", metavar="FILE", help="CSV date,symbol,shares,rate: what can be sold short when."),
+]
+Chains = Annotated[
+    Path | None,
+    typer.Option("--chains", metavar="PATH", help="Recorded option chains (CSV, Parquet or a folder) to price puts."),
+]
+ChainAge = Annotated[
+    float, typer.Option("--chain-age", min=0, max=1440, metavar="MINUTES", help="How long a recorded quote stands.")
+]
+
+
 def run(
     *,
     start: Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="First day, as 2023-01-01.")],
@@ -53,6 +108,11 @@ def run(
     ] = None,
     vix: Vix = None,
     engine: Engine = "auto",
+    slippage: SlippageModel = "none",
+    volume_cap: VolumeCap = "0.1",
+    borrow: Borrow = None,
+    chains: Chains = None,
+    chain_age: ChainAge = 2,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for the results; default: a new one in output/backtests."),
@@ -86,6 +146,7 @@ def run(
         strategies=tuple(dict.fromkeys(strategy or ())),
         overrides=pairs_of(settings),
         engine=EngineChoice(engine),
+        execution=execution_of(slippage, volume_cap, borrow, chains, chain_age),
         cache=backtests_folder(home) / CACHE if cache else None,
     )
     folder = out.absolute() if out is not None else _new_folder(request)
@@ -97,6 +158,26 @@ def run(
             typer.echo(f"note on the data: {line}", err=True)
     _show(folder, made.manifest, as_json=as_json)
     return DONE
+
+
+def execution_of(
+    slippage: str, volume_cap: str, borrow: Path | None, chains: Path | None, chain_age: float
+) -> "ExecutionModel":
+    """Return the execution model of the options, `chain_age` in minutes."""
+    from tbot_bot.backtest.execution_model import (  # noqa: PLC0415 - `--help` stays fast
+        ExecutionModel,
+        slippage_of,
+        volume_cap_of,
+    )
+    from tbot_bot.core.instants import seconds  # noqa: PLC0415
+
+    return ExecutionModel(
+        slippage=slippage_of(slippage),
+        volume_cap=volume_cap_of(volume_cap),
+        borrow=None if borrow is None else borrow.absolute(),
+        chains=None if chains is None else chains.absolute(),
+        chain_age=seconds(round(chain_age * 60)),
+    )
 
 
 def report(
@@ -141,7 +222,15 @@ def _new_folder(request: "BacktestRequest") -> Path:
     from tbot_bot.reporting.report_router import backtests_folder  # noqa: PLC0415
     from tbot_bot.runtime.clock import wall_now  # noqa: PLC0415
 
-    asked = (request.data, request.vix, request.first, request.last, request.strategies, request.overrides)
+    asked = (
+        request.data,
+        request.vix,
+        request.first,
+        request.last,
+        request.strategies,
+        request.overrides,
+        request.execution,
+    )
     digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
     name = f"{to_datetime(wall_now()):%Y%m%dT%H%M%SZ}-{digest}"
     parent, number = backtests_folder(request.home), 2

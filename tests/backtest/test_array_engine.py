@@ -2,6 +2,7 @@
 
 import random
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,16 @@ from tbot_bot.backtest.array_engine import ArrayEngine
 from tbot_bot.backtest.bar_arrays import arrays_of, read_bar_arrays
 from tbot_bot.backtest.campaign import setting_of
 from tbot_bot.backtest.event_engine import run_event_engine
+from tbot_bot.backtest.execution_model import ExecutionModel, slippage_of
+from tbot_bot.backtest.market_facts import NOTHING, RecordedFacts
 from tbot_bot.backtest.model import BacktestRequest
 from tbot_bot.core.calendar import trading_day
-from tbot_bot.core.instants import MINUTE
+from tbot_bot.core.instants import MINUTE, Duration, Instant
+from tbot_bot.core.instruments import Instrument, put_option
 from tbot_bot.marketdata.bar_files import Columns
+from tbot_bot.marketdata.borrow_file import BorrowList
+from tbot_bot.marketdata.put_chains import PutChains, Series
+from tbot_bot.marketdata.puts import next_expiry, strikes_around
 from tbot_bot.marketdata.vix import DailyVix, read_vix
 
 DAYS = (date(2025, 11, 26), date(2025, 11, 28), date(2025, 12, 1))
@@ -33,6 +40,7 @@ ALERT = {
 }
 SHORT = {f"SHORT_TYPE_{name}": "ShortSell" for name in ("OPEN", "MID", "CLOSE")}
 FUNDS = {f"SHORT_TYPE_{name}": "InverseETF" for name in ("OPEN", "MID", "CLOSE")}
+PUTS = {f"SHORT_TYPE_{name}": "LongPut" for name in ("OPEN", "MID", "CLOSE")}
 NO_FILTERS = {"ADX_FILTER_ENABLED": "false", "BOLLINGER_FILTER_ENABLED": "false"}
 PARAMETERS = {
     "as they come": {},
@@ -61,6 +69,7 @@ PARAMETERS = {
         "MAX_ORDERS_PER_MINUTE": "3",
         "OPEN_TRAILING_STOP_PCT": "0.002",
     },
+    "puts": {**ALERT, **NO_FILTERS, **PUTS, "PUT_MAX_SPREAD_PCT": "0.5", "MAX_RISK_PER_TRADE": "0.5"},
     "one fund for all": {**ALERT, **NO_FILTERS, **FUNDS, "INVERSE_ETF_DEFAULT": "S00"},
     "defense mode": {**ALERT, **SHORT, **NO_FILTERS, "DEFENSE_MODE_ACTIVE": "true", "ROUTING": "first"},
     "long windows": {
@@ -74,6 +83,14 @@ PARAMETERS = {
         "SCREENER_MAX_CANDIDATES": "4",
         "START_TIME_MID": "16:30",
     },
+}
+
+
+EXECUTIONS = {
+    "the default": ExecutionModel(),
+    "basis points": ExecutionModel(slippage=slippage_of("bps:7"), volume_cap=Decimal("0.02")),
+    "spread and impact": ExecutionModel(slippage=slippage_of("spread:0.5,volume:0.3"), volume_cap=Decimal("0.3")),
+    "a trickle": ExecutionModel(slippage=slippage_of("bps:1,spread:2,volume:10"), volume_cap=Decimal("0.001")),
 }
 
 
@@ -118,15 +135,39 @@ def tape(seed, *, symbols, jumps, holes, silence, flat, span=1):
     )
 
 
-def setting(overrides):
+def recorded_facts(engine, seed):
+    """Return shares to borrow, and puts round the prices of the tape quoted at moments of their own."""
+    dice = random.Random(seed)
+    series, names = [], engine.arrays.names
+    rules = {name: dice.choice((None, Decimal(0), Decimal(dice.randrange(1, 400)))) for name in names}
+    for name in names:
+        quotes: dict[str, tuple[Instrument, list[tuple[int, float, float]]]] = {}
+        for day in engine.days:
+            closing = Decimal(repr(day.bars_today(name)[-1].close)) if day.bars_today(name) else Decimal(20)
+            for strike in strikes_around(closing)[4:-4]:
+                put = put_option(name, next_expiry(Instant(day.day.open_at), 7), strike)
+                rows = quotes.setdefault(put.symbol, (put, []))[1]
+                for second in sorted(dice.sample(range(390 * 60), 150)):
+                    bid = dice.choice((0.0, round(dice.uniform(0.5, 2.0), 2)))
+                    rows.append((day.day.open_at + second * 10**9, bid, round(bid + dice.uniform(0.01, 0.3), 2)))
+        for put, rows in quotes.values():
+            columns = [np.array(column) for column in zip(*rows, strict=True)]
+            series.append(Series(instrument=put, at=columns[0], bid=columns[1], ask=columns[2], delta=None))
+    borrow = BorrowList(days=dict.fromkeys(DAYS[:2], rules))
+    return RecordedFacts(borrow=borrow, chains=PutChains(series, Duration(2 * MINUTE)))
+
+
+def setting(overrides, execution=EXECUTIONS["the default"], facts=NOTHING):
     nowhere = Path("no-such-home")
-    request = BacktestRequest(home=nowhere, data=nowhere, first=FIRST, last=LAST, overrides=tuple(overrides.items()))
-    return setting_of(request)
+    request = BacktestRequest(
+        home=nowhere, data=nowhere, first=FIRST, last=LAST, overrides=tuple(overrides.items()), execution=execution
+    )
+    return setting_of(request, facts)
 
 
-def both(engine, overrides):
+def both(engine, overrides, **executed):
     """Run both engines, hold their results against each other, and return the trades."""
-    chosen = setting(overrides)
+    chosen = setting(overrides, **executed)
     fast = engine.run(chosen, FIRST, LAST)
     slow = run_event_engine(chosen, iter(engine.days))
     for ours, theirs in zip(fast.trades, slow.trades, strict=False):
@@ -153,24 +194,28 @@ TAPES = {
     "flat": st.sampled_from((0.0, 0.3)),
     "span": st.sampled_from((1, 1, 1, 2, 5)),
     "name": st.sampled_from(sorted(PARAMETERS)),
+    "execution": st.sampled_from(sorted(EXECUTIONS)),
+    "recorded": st.booleans(),
 }
 
 
-def random_tapes_agree(name, **shape):
-    both(ArrayEngine(tape(**shape), {}, known_vix()), PARAMETERS[name])
+def random_tapes_agree(name, execution, recorded, **shape):
+    engine = ArrayEngine(tape(**shape), {}, known_vix())
+    facts = recorded_facts(engine, shape["seed"]) if recorded else NOTHING
+    both(engine, PARAMETERS[name], execution=EXECUTIONS[execution], facts=facts)
 
 
 @settings(max_examples=10, deadline=None)
 @given(**TAPES)
-def test_random_tapes(name, **shape):
-    random_tapes_agree(name, **shape)
+def test_random_tapes(**drawn):
+    random_tapes_agree(**drawn)
 
 
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(**TAPES)
-def test_many_random_tapes(name, **shape):
-    random_tapes_agree(name, **shape)
+def test_many_random_tapes(**drawn):
+    random_tapes_agree(**drawn)
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
@@ -179,6 +224,17 @@ def test_each_parameter_set_trades_on_a_plain_tape(name):
     engine = ArrayEngine(tape(7, symbols=9, jumps=0.001, holes=0.01, silence=0.0, flat=0.05), {}, known_vix())
     trades = both(engine, PARAMETERS[name])
     assert trades or name == "as they come"
+
+
+@pytest.mark.parametrize("execution", sorted(EXECUTIONS))
+def test_each_execution_trades_on_a_plain_tape(execution):
+    """Shares and puts, with a borrow list and recorded quotes: fills of both sources, and refusals, in both engines."""
+    engine = ArrayEngine(tape(7, symbols=9, jumps=0.001, holes=0.01, silence=0.0, flat=0.05), {}, known_vix())
+    known = {"execution": EXECUTIONS[execution], "facts": recorded_facts(engine, 5)}
+    assert both(engine, PARAMETERS["alert, filtered, short"], **known)
+    trades = both(engine, PARAMETERS["puts"], **known)
+    if execution == "the default":
+        assert {(trade.modelled, trade.recorded) for trade in trades} >= {(True, False), (False, True)}
 
 
 EQUITIES = (
