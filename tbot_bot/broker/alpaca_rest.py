@@ -125,7 +125,8 @@ def _meaning(call: Call, answer: Answer) -> object:
     told, is_theirs = _words(answer)
     what = f"{call.name}: HTTP {status}{told and f': {told}'}"
     if status == _UNAUTHORIZED or (status == _FORBIDDEN and told.rstrip(".") == "forbidden"):
-        raise CredentialsRejected(f"{what}. Look at the ALPACA_*_API_KEY and ALPACA_*_SECRET_KEY in .env.")
+        mend = "Look at the ALPACA_*_API_KEY, ALPACA_*_SECRET_KEY and ALPACA_*_URL in .env."
+        raise CredentialsRejected(f"Alpaca refuses the keys: {what.rstrip('.')}. {mend}")
     if status == _NOT_FOUND and is_theirs:
         raise NotThere(what)
     if status in _NO and status != _NOT_FOUND and status not in _UNCERTAIN:
