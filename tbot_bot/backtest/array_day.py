@@ -144,11 +144,10 @@ class ArrayDay:
     def average_volume(self, symbol: str) -> float | None:
         """Return the mean daily volume of up to 20 earlier days in the same data."""
         row = self.row_of.get(symbol)
-        if row is None or self._silent(row):
+        if row is None:
             return None
-        table = self.arrays.day_volume
-        volumes = [float(table[row, column]) for _, column in self._earlier if table[row, column] == table[row, column]]
-        return sum(volumes) / len(volumes) if volumes else None
+        average = float(self.past()[1][row])
+        return None if average != average else average  # noqa: PLR0124 - NaN
 
     def daily_closes(self, symbol: str) -> tuple[float, ...]:
         """Return up to 20 earlier closes, oldest first."""
@@ -185,7 +184,7 @@ class ArrayDay:
         return self._vix_known[at]
 
     def past(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return previous close and average volume of every symbol, NaN where unknown; the latter to a rounding."""
+        """Return previous close and average volume of every symbol, NaN where unknown."""
         if self._past is None:
             table, volumes = self.arrays.last_close, self.arrays.day_volume
             previous = np.full(len(self.arrays.names), np.nan)
@@ -195,7 +194,9 @@ class ArrayDay:
             columns = [column for _, column in self._earlier]
             known = ~np.isnan(volumes[:, columns])
             count = known.sum(axis=1)
-            total = np.where(known, volumes[:, columns], 0.0).sum(axis=1)
+            total = np.zeros(len(volumes))
+            for column in columns:  # one day after another, as a sum of Python's goes
+                total += np.where(np.isnan(volumes[:, column]), 0.0, volumes[:, column])
             average = np.where(count > 0, total / np.maximum(count, 1), np.nan)
             silent = volumes[:, self.column] == 0.0
             self._past = np.where(silent, np.nan, previous), np.where(silent, np.nan, average)

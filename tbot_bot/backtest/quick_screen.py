@@ -36,6 +36,8 @@ class QuickScreen:
         """`exact_only`: there are fundamentals, which only the screener knows."""
         self._arrays, self._rows, self._exact_only = arrays, rows, exact_only
         self._known: dict[tuple[StrategyName, object, int], tuple[Verdict, ...]] = {}
+        self._tallies: dict[int, tuple[Floats, Floats]] = {}
+        """By the instant up to which they count."""
 
     def verdicts(
         self, screener: Screener, spec: SessionSpec, day: ArrayDay, signalling: Integers
@@ -58,7 +60,7 @@ class QuickScreen:
         self, screener: RecordedScreener, strategy: StrategyName, day: ArrayDay, at: Instant, signalling: Integers
     ) -> tuple[Verdict, ...] | None:
         until = self._until(day, at)
-        tally = self._tally_of(day, until)
+        tally = self._tally_of(day, at, until)
         exact = replace(screener, tally_of=tally)
         if self._exact_only or screener.rules.universe:
             return exact.screen(day, at)
@@ -73,13 +75,20 @@ class QuickScreen:
         bell, stop = arrays.bell[:, day.column], arrays.stop[:, day.column]
         return rows_until(arrays.start, bell, stop, at - arrays.span + 1, arrays.span)
 
-    def _tally_of(self, day: ArrayDay, until: Integers) -> Callable[[str, Instant], Tally]:
-        bell = np.ascontiguousarray(self._arrays.bell[:, day.column])
-        weighted, volume = tallies(self._rows, bell, until)
+    def _tallied(self, day: ArrayDay, at: int, until: Integers) -> tuple[Floats, Floats]:
+        found = self._tallies.get(at)
+        if found is None:
+            bell = np.ascontiguousarray(self._arrays.bell[:, day.column])
+            found = self._tallies[at] = tallies(self._rows, bell, until)
+        return found
+
+    def _tally_of(self, day: ArrayDay, at: int, until: Integers) -> Callable[[str, Instant], Tally]:
+        _, bell, _ = day.places
+        weighted, volume = self._tallied(day, at, until)
 
         def tally_of(symbol: str, _: Instant) -> Tally:
             row = day.row_of[symbol]
-            begin, end = int(bell[row]), int(until[row])
+            begin, end = bell[row], int(until[row])
             if end <= begin:
                 return Tally(0.0, 0.0, 0.0, 0.0)
             opened, closed = float(self._arrays.open[begin]), float(self._arrays.close[end - 1])
@@ -100,9 +109,8 @@ class QuickScreen:
         previous, average = day.past()
         price = np.where(today, last, previous)
         low, high = float(rules.min_price) * (1 - _SLACK), float(rules.max_price) * (1 + _SLACK)
-        there = np.array([name not in rules.excluded for name in arrays.names]) & np.isin(
-            np.arange(len(arrays.names)), [day.row_of[name] for name in day.symbols]
-        )
+        there = np.zeros(len(arrays.names), dtype=bool)
+        there[[day.row_of[name] for name in day.symbols if name not in rules.excluded]] = True
         unknown = np.isnan(price)
         passing = there & ((unknown & rules.test_mode) | ((price >= low) & (price <= high)))
         gap = np.abs(last / previous - 1.0)
@@ -113,7 +121,7 @@ class QuickScreen:
         if strategy is StrategyName.OPEN and not seen.any():  # before the bell a gap is all there is
             score = np.where(np.isnan(gap), 0.0, gap)
         else:
-            weighted, volume = tallies(self._rows, np.ascontiguousarray(bell), until)
+            weighted, volume = self._tallied(day, at, until)
             with np.errstate(divide="ignore", invalid="ignore"):
                 if strategy is StrategyName.OPEN:
                     relative = np.where((average > 0) & (volume > 0), volume / average, 0.0)
