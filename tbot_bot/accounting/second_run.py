@@ -2,7 +2,7 @@
 
 The venue is told bars and commands in the order in which the engine was told and answered. What answers an execution
 comes after the opening price of its bar, and everything else before it. Closing orders are made to fit what the
-simulated account holds: where it was filled later, they wait.
+simulated account holds: where it was filled later, they wait. A stop that the broker moved is moved as the broker told.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,11 +13,12 @@ from typing import Final
 from tbot_bot.accounting.attribution import is_entry
 from tbot_bot.broker.matching import Venue
 from tbot_bot.core.bars import Bar
-from tbot_bot.core.commands import CancelOrder, Decided, Output, ReplaceOrder, SubmitOrder
+from tbot_bot.core.commands import CancelOrder, Decided, Output, ReplaceOrder, StopMoved, SubmitOrder
 from tbot_bot.core.events import AccountsRead, BarsClosed, FillBusted, OrderFilled
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import Fill, OrderRequest
+from tbot_bot.core.trails import TrailingTrigger
 from tbot_bot.trading.spec import SessionSpec
 
 _NEVER: Final = Instant(0)
@@ -57,6 +58,10 @@ class SecondRun:
         self._venues: dict[str, Venue] = {}
         self._waiting: dict[str, OrderRequest] = {}
         """Closing orders whose entry the simulator has not filled yet, by trade."""
+        self._trailing: dict[str, str] = {}
+        """The last stop that a broker was to move, by trade."""
+        self._moves: dict[str, int] = {}
+        """How often the broker has moved such a stop, by its id."""
 
     def take(self, event: object, answers: Iterable[object]) -> None:
         """Take one recorded input and what the engine answered to it."""
@@ -141,6 +146,8 @@ class SecondRun:
         match output:
             case SubmitOrder(order=order) | ReplaceOrder(order=order):
                 self.orders[order.client_order_id] = order
+                if isinstance(order.stop, TrailingTrigger):
+                    self._trailing[order.trade_id] = order.client_order_id
                 if is_entry(order.client_order_id):
                     self._send(order)
                 else:
@@ -151,9 +158,39 @@ class SecondRun:
                         del self._waiting[trade]
                 venue = self._venues.get(output.broker)
                 if venue is not None:
-                    venue.cancel(output.client_order_id, venue.now)
+                    venue.cancel(self._stands_as(output.client_order_id), venue.now)
+            case StopMoved() if output.trade_id in self._trailing:
+                self._move(self.orders[self._trailing[output.trade_id]], output.price)
             case _:
                 pass
+
+    def _stands_as(self, order_id: str) -> str:
+        """Return under which id the simulator has an order: a stop that a broker moved has a new one each time."""
+        moves = self._moves.get(order_id, 0)
+        return f"{order_id}~{moves}" if moves else order_id
+
+    def _move(self, order: OrderRequest, price: Decimal) -> None:
+        name, venue = order.client_order_id, self._venues.get(order.broker)
+        waiting, stop = self._waiting.get(order.trade_id), order.stop
+        if venue is None or stop is None:
+            return
+        if waiting is not None and waiting.client_order_id == name:
+            self._waiting[order.trade_id] = replace(waiting, stop=replace(stop, price=price))
+            return
+        known = venue.order(self._stands_as(name))
+        if known is None or not known.status.open or known.request.stop == replace(stop, price=price):
+            return
+        old, left = known.client_order_id, known.request.quantity - known.filled_quantity
+        self._moves[name] = self._moves.get(name, 0) + 1
+        moved = replace(
+            known.request,
+            client_order_id=self._stands_as(name),
+            quantity=left,
+            stop=replace(stop, price=price),
+            replaces=old,
+        )
+        self.orders[moved.client_order_id] = moved
+        venue.replace(moved, venue.now)
 
     def _send_closing(self, order: OrderRequest) -> None:
         """Send an order that closes all of it, or a part, as it did in the real account."""
@@ -171,10 +208,11 @@ class SecondRun:
         venue = self._venues.get(order.broker)
         if venue is None or venue.order(order.client_order_id) is not None:
             return  # a restarted session sends again what it cannot know to have arrived
-        if order.replaces is None or venue.order(order.replaces) is None:
+        old = self._stands_as(order.replaces or "")
+        if not old or venue.order(old) is None:
             venue.submit(replace(order, replaces=None), venue.now)
         else:
-            venue.replace(order, venue.now)
+            venue.replace(replace(order, replaces=old), venue.now)
 
     def _send_waiting(self) -> None:
         for trade, order in list(self._waiting.items()):

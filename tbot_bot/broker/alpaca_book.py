@@ -43,6 +43,7 @@ from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.core.orders import BrokerOrderStatus, Fill, OrderRequest
+from tbot_bot.core.trails import StopTrailed, TrailingTrigger
 
 _NO_REASON: Final = "rejected by Alpaca, which gives no reason"
 
@@ -66,6 +67,8 @@ class _Page:
     """Its end is not told yet: another order is being put in its place."""
     by: str = ""
     """The order that has taken its place after a cancel."""
+    stands_at: Decimal | None = None
+    """Where its trailing stop stands, as told."""
 
     @property
     def told(self) -> Decimal:
@@ -297,10 +300,22 @@ class AlpacaBook:
         if order is None or page.ended:
             return []
         events = self._acknowledged(page, order.order_id) if order.acknowledged else []
+        events += self._trailed(page, order)
         if order.status is BrokerOrderStatus.WORKING or page.gap or page.held:
             return events
         page.ended = True
         return [*events, *self._end(order, page)]
+
+    def _trailed(self, page: _Page, order: WireOrder) -> list[OrderEvent]:
+        """Tell where a trailing stop stands; one that is told behind where it stood is an older word."""
+        at, stop = order.stop_price, page.request.stop
+        if at is None or not page.acknowledged or not order.status.open or not isinstance(stop, TrailingTrigger):
+            return []
+        known = page.stands_at
+        if known is not None and (at >= known if stop.rising else at <= known):
+            return []
+        page.stands_at = at
+        return [StopTrailed(at=self._now(), client_order_id=order.client_order_id, price=at)]
 
     def _end(self, order: WireOrder, page: _Page) -> list[OrderEvent]:
         at, oid, reason = self._now(), order.client_order_id, page.reason

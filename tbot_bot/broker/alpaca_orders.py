@@ -24,6 +24,7 @@ from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable, UnknownMessag
 from tbot_bot.core.events import CancelRejected, OrderEvent, OrderRejected
 from tbot_bot.core.instants import SECOND, Duration, Instant
 from tbot_bot.core.orders import BrokerOrderStatus, Capabilities, OrderRequest, Side
+from tbot_bot.core.trails import TrailingTrigger
 
 _SETTLES_SECONDS: Final = 3.0
 """After a lost answer: how long "not there" does not count, since the request may still be on its way."""
@@ -115,8 +116,8 @@ class AlpacaOrders:
     async def replace(self, order: OrderRequest) -> None:
         """Put `order` in the place of `order.replaces`.
 
-        Alpaca changes orders over whole shares in place. Over fractions it does not change the quantity, so the old
-        order is cancelled and, once it is gone, the new one sent; a stop is away for that moment.
+        Alpaca changes orders over whole shares in place. Over fractions it does not change the quantity, and never the
+        type, so the old order is cancelled and, once it is gone, the new one sent; a stop is away for that moment.
 
         Raises:
             BrokerRefused: nothing was changed.
@@ -126,7 +127,10 @@ class AlpacaOrders:
         await self._refuse_impossible(order)
         order_id, known = await self._order_id(old), self._book.request(old)
         same = known is not None and known.quantity == order.quantity
-        if self._book.filled(old):  # whether a change counts what is executed already, no document says
+        other_kind = known is not None and isinstance(known.stop, TrailingTrigger) != isinstance(
+            order.stop, TrailingTrigger
+        )
+        if other_kind or self._book.filled(old):  # whether a change counts what is executed already, no document says
             await self._exchange(order, old, order_id)
             return
         if is_fractional(order) or (known is not None and is_fractional(known)):

@@ -12,11 +12,14 @@ from tbot_bot.core.errors import BrokerRefused
 from tbot_bot.core.instruments import AssetClass, Instrument, OptionRight, Rounding
 from tbot_bot.core.money import ONE, ZERO, plain
 from tbot_bot.core.orders import Capabilities, OrderRequest, OrderType, Side
+from tbot_bot.core.trails import TrailingTrigger
 
 DUPLICATE: Final = "client_order_id must be unique"
 """How Alpaca refuses an id that it has seen: the order is there already."""
 WASH_TRADE: Final = "wash trade"
 """How Alpaca refuses an order that could meet an open one of ours on the other side."""
+TRAILING: Final = "trailing_stop"
+"""The type of an order whose stop Alpaca moves."""
 _INTENTS: Final[Mapping[Side, tuple[str, str]]] = {
     Side.BUY: ("buy", "buy_to_open"),
     Side.SELL: ("sell", "sell_to_close"),
@@ -51,6 +54,8 @@ def objection(order: OrderRequest, capabilities: Capabilities) -> str:
         return f"Alpaca has no stop on {instrument.symbol} that watches {stop.symbol}"
     if stop is not None and stop.rising != order.side.buys:
         return f"a stop to {order.side} wakes at {'rising' if order.side.buys else 'falling'} prices only"
+    if isinstance(stop, TrailingTrigger) and (instrument.asset_class is AssetClass.OPTION or is_fractional(order)):
+        return f"Alpaca moves stops on whole shares only, not on {plain(order.quantity)} {instrument.symbol}"
     if instrument.asset_class is AssetClass.OPTION:
         return _option_objection(order, capabilities)
     if is_fractional(order) and order.side is Side.SELL_SHORT:
@@ -77,22 +82,25 @@ def submission(order: OrderRequest) -> dict[str, str]:
         "symbol": order.instrument.symbol,
         "qty": plain(order.quantity),
         "side": side,
-        "type": order.order_type.value,
+        "type": TRAILING if isinstance(order.stop, TrailingTrigger) else order.order_type.value,
         "time_in_force": "day",
         "client_order_id": order.client_order_id,
         "position_intent": intent,
     }
+    if isinstance(order.stop, TrailingTrigger):
+        return body | {"trail_percent": plain(order.stop.percent)}
     return body | _prices(order)
 
 
 def replacement(order: OrderRequest, *, same_quantity: bool) -> dict[str, str]:
-    """Return the body that changes the order in whose place `order` steps.
+    """Return the body that changes the order in whose place `order` steps; a trailing one goes on where it stands.
 
     Raises:
         BrokerRefused: a market order has nothing that could be changed to.
     """
-    prices = _prices(order)
-    if not prices:
+    trails = isinstance(order.stop, TrailingTrigger)
+    prices = {} if trails else _prices(order)
+    if not prices and not trails:
         raise BrokerRefused("an order cannot be replaced by a market order: cancel it, and send another")
     quantity = {} if same_quantity else {"qty": plain(order.quantity)}
     return {"client_order_id": order.client_order_id, **quantity, **prices}
@@ -112,4 +120,4 @@ def _price(instrument: Instrument, price: Decimal, *, down: bool) -> str:
     return plain(instrument.round_price(price, Rounding.DOWN if down else Rounding.UP))
 
 
-__all__ = ["DUPLICATE", "WASH_TRADE", "is_fractional", "objection", "opens", "replacement", "submission"]
+__all__ = ["DUPLICATE", "TRAILING", "WASH_TRADE", "is_fractional", "objection", "opens", "replacement", "submission"]

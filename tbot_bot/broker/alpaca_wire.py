@@ -17,11 +17,12 @@ Whatever is none of these counts as working, since it may still fill, and is rep
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from tbot_bot.broker.alpaca_requests import TRAILING
 from tbot_bot.broker.json_fields import (
     above_zero,
     fields,
@@ -47,6 +48,7 @@ from tbot_bot.core.orders import (
     Side,
     StopTrigger,
 )
+from tbot_bot.core.trails import TrailingTrigger
 
 STATUSES: Final[Mapping[str, BrokerOrderStatus]] = {
     "accepted": BrokerOrderStatus.WORKING,
@@ -107,10 +109,13 @@ class WireOrder:
     filled: Decimal
     limit_price: Decimal | None
     stop_price: Decimal | None
+    """Of a trailing stop: where it stands now; None until Alpaca has a price to begin at."""
     status_text: str
     submitted_at: Instant | None
     replaced_by: str
     """Alpaca's id of the order in its place; empty while there is none."""
+    trail_percent: Decimal | None = None
+    """Distance of a trailing stop in percent of its high-water mark."""
 
     @property
     def status(self) -> BrokerOrderStatus:
@@ -189,6 +194,7 @@ def order_of(value: object) -> WireOrder:
         status_text=text(told, "status", "order"),
         submitted_at=moment_or_none(told, "submitted_at"),
         replaced_by=words(told, "replaced_by"),
+        trail_percent=number_or_none(told, "trail_percent", "order"),
     )
 
 
@@ -302,10 +308,16 @@ def told_order(order: WireOrder, request: OrderRequest | None, broker: str) -> B
         client_order_id=order.client_order_id,
         broker_order_id=order.order_id,
         status=order.status,
-        request=request or request_of(order, broker),
+        request=request_of(order, broker) if request is None else _where_it_stands(request, order),
         filled_quantity=order.filled,
         reason=order.anomaly,
     )
+
+
+def _where_it_stands(request: OrderRequest, order: WireOrder) -> OrderRequest:
+    if not isinstance(request.stop, TrailingTrigger) or order.stop_price is None:
+        return request
+    return replace(request, stop=replace(request.stop, price=order.stop_price))
 
 
 def request_of(order: WireOrder, broker: str) -> OrderRequest:
@@ -313,10 +325,15 @@ def request_of(order: WireOrder, broker: str) -> OrderRequest:
     name = OrderName.parse(order.client_order_id)
     kind = _TYPES.get(order.order_type)
     if kind is None:
-        kind = OrderType.STOP if order.stop_price else OrderType.LIMIT if order.limit_price else OrderType.MARKET
+        stops = order.stop_price or order.order_type == TRAILING
+        kind = OrderType.STOP if stops else OrderType.LIMIT if order.limit_price else OrderType.MARKET
     stop = None
     if kind is OrderType.STOP and order.stop_price is not None:
         stop = StopTrigger(symbol=order.instrument.symbol, price=order.stop_price, rising=order.buys)
+        if order.trail_percent:
+            stop = TrailingTrigger(
+                symbol=stop.symbol, price=stop.price, rising=stop.rising, trail=order.trail_percent / 100
+            )
     return OrderRequest(
         client_order_id=order.client_order_id,
         trade_id="" if name is None else name.trade,

@@ -172,6 +172,9 @@ class AlpacaBroker:
     async def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Return the orders that can still fill, oldest first, ours or not; then the stops that are kept here."""
         found = await self._lookup.orders("open")
+        for one in found:
+            if one.trail_percent is not None:  # no stream tells where it has moved to
+                self._tell(self.book.on_order(one))
         told = (told_order(one, self.book.request(one.client_order_id), NAME) for one in found)
         return (*told, *self._watched.resting())
 

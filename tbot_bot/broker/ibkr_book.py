@@ -10,7 +10,7 @@ last dot, higher number behind it) busts what was told before and tells what hol
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -30,6 +30,7 @@ from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus, Fill, OrderRequest
+from tbot_bot.core.trails import StopTrailed, TrailingTrigger
 
 COMMISSION_WAIT_SECONDS: Final = 1.0
 """Reports come within milliseconds; a position waits no longer than this for its protective stop."""
@@ -63,6 +64,8 @@ class Kept:
     """The last cancel was answered, by a refusal."""
     quiet: bool = False
     """Its end is told by whoever is replacing it."""
+    stands_at: Decimal | None = None
+    """Where the stop that IB moves stands, as told."""
 
     @property
     def over(self) -> bool:
@@ -138,7 +141,18 @@ class Book:
         if sight.standing.over and not kept.over and 0 < sight.perm_id != kept.perm_id > 0:
             return []  # the same: completed orders come without their numbers
         kept.perm_id = sight.perm_id or kept.perm_id
-        return [event for event in self._stands(name, kept, sight.standing) if kept.followed]
+        events = [*self._stands(name, kept, sight.standing), *self._trailed(name, kept, sight)]
+        return [event for event in events if kept.followed]
+
+    def _trailed(self, name: str, kept: Kept, sight: Sighting) -> Iterator[OrderEvent]:
+        """Tell where a stop that IB moves stands; one that is told behind where it stood is an older word."""
+        stop, known = sight.request.stop, kept.stands_at
+        if not isinstance(stop, TrailingTrigger) or not kept.acknowledged or kept.over:
+            return
+        if known is None or (stop.price < known if stop.rising else stop.price > known):
+            kept.stands_at = stop.price
+            kept.request = replace(kept.request, stop=stop)
+            yield StopTrailed(at=self.now(), client_order_id=name, price=stop.price)
 
     def _stands(self, name: str, kept: Kept, standing: Standing) -> Iterator[OrderEvent]:
         if kept.over:

@@ -16,13 +16,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from tbot_bot.broker.ibkr_wire import CONNECTIVITY, Connectivity
+from tbot_bot.broker.ibkr_wire import CONNECTIVITY, TRAILING, Connectivity
 from tbot_bot.core.backoff import Patience, pause_after
 from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable, CredentialsRejected
 from tbot_bot.core.instants import SECOND, Duration
 
 if TYPE_CHECKING:
-    from ib_async import IB, CommissionReport, Contract, Fill, Trade
+    from ib_async import IB, CommissionReport, Contract, Fill, Order, OrderState, Trade
 
 T = TypeVar("T")
 
@@ -250,6 +250,8 @@ class GatewayLink:
             raise BrokerUnavailable(f"IB Gateway at {self._where}: hung up while being read")
 
     def _listen(self, ib: "IB") -> None:
+        self._keep_trails(ib)
+
         def messaged(number: int, code: int, text: str, _contract: "Contract | None") -> None:
             self._on_message(ib, number, code, text)
 
@@ -261,6 +263,21 @@ class GatewayLink:
         for event in (ib.errorEvent, ib.orderStatusEvent, ib.execDetailsEvent, ib.commissionReportEvent):
             # the library would only log it; what was missed is read again with the next connection
             event.error_event += lambda _event, error: self._drop(f"news that could not be taken in: {error!r}")
+
+    def _keep_trails(self, ib: "IB") -> None:
+        """Learn where a trailing stop stands: the library drops that where it knows the order, and tells nobody."""
+        wrapper = ib.wrapper
+        take = wrapper.openOrder
+
+        def open_order(order_id: int, contract: "Contract", order: "Order", state: "OrderState") -> None:
+            known = wrapper.trades.get(wrapper.orderKey(order.clientId, order.orderId, order.permId))
+            take(order_id, contract, order, state)
+            if known is not None and order.orderType == TRAILING:
+                known.order.trailStopPrice, known.order.trailingPercent = order.trailStopPrice, order.trailingPercent
+                if ib is self._ib:
+                    self._listener.order_changed(known)
+
+        wrapper.openOrder = open_order  # type: ignore[assignment, method-assign]
 
     def _mark_up(self) -> None:
         self._up_since = asyncio.get_running_loop().time()

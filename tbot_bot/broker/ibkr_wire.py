@@ -19,6 +19,7 @@ from tbot_bot.core.instants import Instant, instant
 from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.core.orders import BrokerOrderStatus, OrderRequest, OrderType, Side, StopTrigger
+from tbot_bot.core.trails import TrailingTrigger
 
 if TYPE_CHECKING:
     from ib_async import Contract, Execution, Order, Trade
@@ -27,6 +28,8 @@ ORDER_REF_MAX: Final = 60
 """Characters of free text that an order may carry; ours are shorter (`core.identity`)."""
 _TYPES: Final = {OrderType.MARKET: "MKT", OrderType.LIMIT: "LMT", OrderType.STOP: "STP"}
 _STOP_LIMIT: Final = "STP LMT"
+TRAILING: Final = "TRAIL"
+"""The type of an order whose stop IB moves."""
 
 
 class Standing(StrEnum):
@@ -260,7 +263,10 @@ def order_of(request: OrderRequest, *, account: str, condition_con_id: int = 0) 
         if stop is None:
             msg = f"{request.client_order_id}: a stop order without a stop"
             raise ValueError(msg)
-        if condition_con_id:
+        if isinstance(stop, TrailingTrigger):
+            order.orderType = TRAILING
+            order.trailingPercent, order.trailStopPrice = Decimal(plain(stop.percent)), Decimal(plain(stop.price))
+        elif condition_con_id:
             order.orderType = "MKT" if request.limit_price is None else "LMT"
             price = float(stop.price)  # the library's condition takes nothing else
             order.conditions = [PriceCondition(isMore=stop.rising, price=price, conId=condition_con_id, exch=SMART)]
@@ -319,10 +325,23 @@ def _type_and_stop(instrument: Instrument, order: "Order") -> tuple[OrderType, S
         symbol = instrument.underlying or instrument.symbol
         price = number(watched.price, f"condition of {order.orderRef}")
         return OrderType.STOP, StopTrigger(symbol=symbol, price=price, rising=watched.isMore)
+    if order.orderType == TRAILING:
+        return OrderType.STOP, _trailing(instrument, order)
     trigger = known_number(order.auxPrice)
     if order.orderType in {"STP", _STOP_LIMIT} and trigger is not None:
         return OrderType.STOP, StopTrigger(symbol=instrument.symbol, price=trigger, rising=order.action == "BUY")
     return (OrderType.LIMIT if order.orderType == "LMT" else OrderType.MARKET), None
+
+
+def _trailing(instrument: Instrument, order: "Order") -> StopTrigger | None:
+    """Return where a stop that IB moves stands; None where IB has not told. One in dollars is never ours."""
+    price, percent = known_number(order.trailStopPrice), known_number(order.trailingPercent)
+    if not price:
+        return None
+    stop = StopTrigger(symbol=instrument.symbol, price=price, rising=order.action == "BUY")
+    if not percent:
+        return stop
+    return TrailingTrigger(symbol=stop.symbol, price=price, rising=stop.rising, trail=percent / 100)
 
 
 def _side_of(action: str, name: OrderName | None) -> Side:

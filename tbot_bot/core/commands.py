@@ -253,6 +253,16 @@ class StopMoved:
 
 @record
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrailKeptHere:
+    """The broker moves stops by itself, but the stop of this trade is moved by us, from now on."""
+
+    at: Instant
+    trade_id: str
+    reason: str
+
+
+@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExitDecided:
     """The one exit authority of a trade chose to leave, and why."""
 
@@ -355,6 +365,7 @@ Decision = (
     | TradeApproved
     | TradeOpened
     | StopMoved
+    | TrailKeptHere
     | ExitDecided
     | TradeRecord
     | BrokerHalted

@@ -16,6 +16,7 @@ from tbot_bot.core.instants import Instant
 from tbot_bot.core.options import PutQuote
 from tbot_bot.core.orders import Account, Fill, Position
 from tbot_bot.core.screening import Verdict
+from tbot_bot.core.trails import StopTrailed
 
 
 @record
@@ -67,10 +68,7 @@ class ScreenCompleted:
 
 
 class BarsClosed:
-    """A grid step of the market is complete: the bars that end at `at`, by symbol; possibly none.
-
-    The hot event of the program, so it is a plain slotted class; it travels on the tape, not in rows.
-    """
+    """A grid step of the market is complete: its bars by symbol, or none. On the tape, not in rows; plain for speed."""
 
     __slots__ = ("at", "backfill", "bars")
 
@@ -372,6 +370,7 @@ OrderEvent = (
     | OrderExpired
     | AnswerLost
     | FillBusted
+    | StopTrailed
 )
 
 Event = (

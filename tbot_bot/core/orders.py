@@ -175,4 +175,6 @@ class Capabilities:
     conditional_stops: bool = True
     """A stop on an option may watch the underlying: at the broker, or kept by its adapter."""
     replace: bool = True
+    trailing_stops: bool = False
+    """The broker moves stops on whole shares by itself, by a percentage of their price."""
     minimum_notional: Decimal = ZERO

@@ -6,6 +6,7 @@ from tbot_bot.core import events
 from tbot_bot.core.halts import HaltsTold, TradingHalt
 from tbot_bot.core.money import plain
 from tbot_bot.core.screening import Outcome, Verdict
+from tbot_bot.core.trails import StopTrailed
 from tbot_bot.reporting.facts import Fact, Level, Remark
 from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, Noted, SessionSkipped
 from tbot_bot.trading.spec import SessionSpec
@@ -175,7 +176,7 @@ def _screened(event: events.ScreenCompleted, verdict: Verdict) -> Fact:
     )
 
 
-def _of_order(event: events.OrderEvent) -> Fact:
+def _of_order(event: events.OrderEvent) -> Fact:  # noqa: C901 - one case for each kind of news
     match event:
         case events.OrderFilled():
             fill = event.fill
@@ -204,6 +205,8 @@ def _of_order(event: events.OrderEvent) -> Fact:
             level, name, text = _I, "order_expired", ""
         case events.AnswerLost():
             level, name, text = _Q, "answer_lost", event.reason
+        case StopTrailed():
+            level, name, text = _I, "stop_trailed", f"the broker moved it to {plain(event.price)}"
         case events.FillBusted():
             level, name, text = _Q, "fill_busted", f"{event.execution_id} {event.reason}".rstrip()
     return Fact(timestamp=event.at, level=level, event=name, order_id=event.client_order_id, text=text)

@@ -17,6 +17,7 @@ from tbot_bot.core.identity import SessionId
 from tbot_bot.core.instants import Instant, iso
 from tbot_bot.core.money import plain
 from tbot_bot.core.orders import OrderRequest
+from tbot_bot.core.trails import TrailingTrigger
 from tbot_bot.reporting.facts import Fact, Item, Level, LogFormat, signed
 from tbot_bot.reporting.happenings import happened, planned, remarked
 from tbot_bot.reporting.noted import DeadManReport, ErrorRaised, Noted, SessionSkipped
@@ -97,7 +98,7 @@ def _decided(at: Instant, output: commands.Output) -> tuple[Fact, ...]:
         case commands.ReadPutQuotes() | commands.ReadVix() | commands.WatchSymbols():
             return ()  # their answers are told
         case (
-            commands.TradeApproved() | commands.TradeOpened() | commands.StopMoved()
+            commands.TradeApproved() | commands.TradeOpened() | commands.StopMoved() | commands.TrailKeptHere()
             | commands.ExitDecided() | commands.TradeRecord()
         ):  # fmt: skip
             return _of_trade(output)
@@ -164,6 +165,7 @@ def _of_trade(
     told: commands.TradeApproved
     | commands.TradeOpened
     | commands.StopMoved
+    | commands.TrailKeptHere
     | commands.ExitDecided
     | commands.TradeRecord,
 ) -> tuple[Fact, ...]:
@@ -182,6 +184,8 @@ def _of_trade(
         case commands.StopMoved():
             watched, quantity, price = told.watched, told.quantity, told.price
             return (replace(fact, event="stop_moved", symbol=watched, quantity=quantity, price=price),)
+        case commands.TrailKeptHere():
+            return (replace(fact, event="trail_kept_here", text=told.reason),)
         case commands.ExitDecided():
             return (replace(fact, event="exit_decided", code=told.code, text=told.reason),)
         case commands.TradeRecord():
@@ -215,6 +219,7 @@ def _order(at: Instant, event: str, order: OrderRequest) -> Fact:
         order.order_type.value,
         f"limit {plain(order.limit_price)}" if order.limit_price is not None else "",
         f"wakes {'above' if stop.rising else 'below'} {plain(stop.price)} of {stop.symbol}" if stop else "",
+        f"trails by {plain(stop.percent)} % at the broker" if isinstance(stop, TrailingTrigger) else "",
         f"replaces {order.replaces}" if order.replaces else "",
     )
     return Fact(

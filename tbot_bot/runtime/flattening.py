@@ -20,6 +20,7 @@ from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.core.orders import BrokerOrder, Fill, OrderRequest, OrderType, Position, Side
 from tbot_bot.core.protocols import Broker
+from tbot_bot.core.trails import TrailingTrigger
 
 ATTEMPTS_MAX: Final = 50
 """Exits of one trade; a broker that refused so many will refuse the next."""
@@ -301,8 +302,13 @@ class Keeper(Flattener):
         again = client_order_id(trade.trade_id, Leg.STOP, number)
         trade.touched = True
         self._tell(f"{trade.trade_id}: protecting {plain(bare)} {symbol} by {again}")
+        stop = last.request.stop
+        if isinstance(stop, TrailingTrigger):  # where it stood last: a new one would begin at the market's price
+            stop = stop.fixed
         try:
-            await self._broker.submit(replace(last.request, client_order_id=again, quantity=bare, replaces=None))
+            await self._broker.submit(
+                replace(last.request, client_order_id=again, quantity=bare, stop=stop, replaces=None)
+            )
         except BrokerRefused as problem:
             self._tell(f"{trade.trade_id}: refused: {problem}")
         self._broker.drain()

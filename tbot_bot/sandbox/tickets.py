@@ -87,6 +87,7 @@ class Ticket:
     kind: Kind
     limit: Decimal | None = None
     stop: Decimal | None = None
+    """Where the stop wakes; of a trailing one, where it begins: None where the market's price says so."""
     watches: str = ""
     """Symbol whose price wakes a stop; empty: the instrument itself."""
     wakes_rising: bool | None = None

@@ -22,7 +22,10 @@ def woken(order: Order, bar: Bar) -> bool:
 
 
 def moved(order: Order, price: Decimal | None) -> Order:
-    """Return a trailing stop with its mark and its stop where `price` puts them; any other order as it is."""
+    """Return a trailing stop with its mark and its stop where `price` puts them; any other order as it is.
+
+    A stop never moves back, also where the client said at which price it begins.
+    """
     ticket = order.ticket
     if ticket.kind is not Kind.TRAILING_STOP or price is None:
         return order
@@ -31,4 +34,6 @@ def moved(order: Order, price: Decimal | None) -> Order:
         mark = price
     distance = ticket.trail if ticket.trail is not None else mark * (ticket.trail_percent or Decimal(0)) / _PERCENT
     stop = ticket.instrument.round_price(mark + distance if ticket.buys else mark - distance, Rounding.NEAREST)
+    if order.stop is not None:
+        stop = min(stop, order.stop) if ticket.buys else max(stop, order.stop)
     return replace(order, high_water=mark, stop=stop)

@@ -96,15 +96,16 @@ def ticket_of(
     kind, own_lifetime = _KINDS[asked.order_type]
     trails = kind is Kind.TRAILING_STOP
     condition = asked.waits.condition
+    stop = asked.trail_stop_price if trails else asked.aux_price if kind in {Kind.STOP, Kind.STOP_LIMIT} else None
     if condition is not None:
-        kind = _CONDITIONAL[asked.order_type]
+        kind, stop = _CONDITIONAL[asked.order_type], condition.price
     return Ticket(
         instrument=listed.instrument,
         buys=_ACTIONS[asked.action],
         quantity=asked.total_quantity - done,
         kind=kind,
         limit=asked.limit_price if kind in {Kind.LIMIT, Kind.STOP_LIMIT} else None,
-        stop=condition.price if condition else asked.aux_price if kind in {Kind.STOP, Kind.STOP_LIMIT} else None,
+        stop=stop,
         watches="" if watched is None else watched.key,
         wakes_rising=None if condition is None else condition.is_more,
         trail=asked.aux_price if trails and not asked.trailing_percent else None,
@@ -139,6 +140,8 @@ def _object_to_prices(asked: PlaceOrder, listed: Listed) -> None:
         needed.append(asked.aux_price)
     if kind is Kind.TRAILING_STOP and not asked.trailing_percent:
         needed.append(asked.aux_price)
+    if kind is Kind.TRAILING_STOP and asked.trail_stop_price is not None:
+        needed.append(asked.trail_stop_price)
     for price in needed:
         if price is None or price <= ZERO:
             raise Objection(codes.rejected(asked.order_id, f"{asked.order_type} needs a price above zero."))

@@ -49,6 +49,7 @@ from tbot_bot.core.events import (
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
+from tbot_bot.core.trails import StopTrailed
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
 from tbot_bot.trading import broker_health, entries, exit_desk, kill_switch, losses, order_events, phases, protection
 from tbot_bot.trading.best_signals import outranked
@@ -101,6 +102,7 @@ class Engine:
             OrderExpired,
             AnswerLost,
             FillBusted,
+            StopTrailed,
         ):
             self._handlers[kind] = self._on_order_event
         self._handlers.update(dict.fromkeys(broker_health.HEALTH_EVENTS, self._on_health))

@@ -11,9 +11,11 @@ from tbot_bot.core.commands import ExitDecided, RaiseAlert, Severity, StopMoved,
 from tbot_bot.core.identity import Leg, StrategyName
 from tbot_bot.core.instruments import AssetClass, Instrument, Rounding, equity
 from tbot_bot.core.money import ONE, ZERO
-from tbot_bot.core.orders import Fill, OrderRequest, OrderType, StopTrigger
+from tbot_bot.core.orders import Fill, OrderRequest, OrderType
+from tbot_bot.core.trails import TrailingTrigger
 from tbot_bot.strategy.exits import trail
 from tbot_bot.strategy.strategy_meta import tick_of_bar
+from tbot_bot.trading import trailing
 from tbot_bot.trading.broker_health import is_frozen
 from tbot_bot.trading.closing import finish
 from tbot_bot.trading.gate import ApprovedOrder, Holding, approve_exit
@@ -97,12 +99,15 @@ def reopen(state: SessionState, trade: Trade, client_order_id: str, what: str) -
 def on_stop_fill(state: SessionState, trade: Trade, order: Order) -> None:
     """Take note that the protective stop has fired."""
     if not trade.exit_code:
-        trailing = state.spec.strategy is StrategyName.OPEN
+        trails = state.spec.strategy is StrategyName.OPEN
         stop = order.request.stop
         at_price = stop.price if stop is not None else ZERO
         reason = f"{trade.watched} passed the stop at {at_price}"
+        if isinstance(stop, TrailingTrigger):
+            at_price = trade.trailed_to or at_price
+            reason = f"{trade.watched} passed the broker's trailing stop, last told at {at_price}"
         own = at_price if _watches_itself(trade) else ZERO
-        _decide(state, trade, "trailing_stop" if trailing else "stop", reason, own)
+        _decide(state, trade, "trailing_stop" if trails else "stop", reason, own)
         trade.state = TradeState.EXITING
     if order.is_open and state.open_orders_of(trade, Leg.STOP) == [order]:
         return  # the rest of it is the exit; an order that replaces it would sell what it has sold
@@ -126,12 +131,20 @@ def follow(state: SessionState, trade: Trade, bar: Bar) -> None:
     """Let OPEN's stop trail the price of the symbol that it watches; `bar` is complete and after the entry."""
     if trade.entered_at is None or bar.start < trade.entered_at:
         return
+    if trailing.standing(state, trade) is not None:
+        trailing.lags(state, trade)  # by the bars before this one: what it moves may not have been told yet
     fraction = float(state.spec.stop_fraction)
     trade.best, level = trail(trade.best, tick_of_bar(bar), fraction, trade.stop_rises)
     price = _on_grid(trade, level)
     better = price < trade.stop_price if trade.stop_rises else price > trade.stop_price
     if better:
         trade.stop_price = price
+        protect(state, trade)
+
+
+def on_trailed(state: SessionState, trade: Trade, order: Order, price: Decimal) -> None:
+    """Take note of where the broker has moved its trailing stop to."""
+    if trailing.on_told(state, trade, order, price):
         protect(state, trade)
 
 
@@ -154,8 +167,8 @@ def protect(state: SessionState, trade: Trade) -> None:
     if any(order.state is OrderState.UNKNOWN for order in standing):
         return  # it is looked up first: what would take its place might find nothing there, or both of them resting
     current = standing[-1] if standing else None
-    trigger = StopTrigger(symbol=trade.watched, price=trade.stop_price, rising=trade.stop_rises)
-    if current is not None and current.request.stop == trigger and current.remaining == held:
+    trigger = trailing.trigger(state, trade)
+    if current is not None and trailing.same(current.request.stop, trigger) and current.remaining == held:
         return
     entry = state.orders_of(trade, Leg.ENTRY)[0].request
     request = request_for(
@@ -170,6 +183,7 @@ def protect(state: SessionState, trade: Trade) -> None:
     )
     if not _send(state, trade, Leg.STOP, request):
         return
+    trade.trailed_to = trigger.price if isinstance(trigger, TrailingTrigger) else ZERO
     state.emit(
         StopMoved(at=state.at, trade_id=trade.trade_id, watched=trade.watched, price=trade.stop_price, quantity=held)
     )

@@ -18,6 +18,7 @@ from tbot_bot.core.events import (
 from tbot_bot.core.identity import Leg
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import Fill
+from tbot_bot.core.trails import StopTrailed
 from tbot_bot.trading import exit_desk, protection
 from tbot_bot.trading.order_desk import set_state
 from tbot_bot.trading.orders_bot import Order, Trigger, apply_fill, bust
@@ -41,6 +42,8 @@ def on_order_event(state: SessionState, event: OrderEvent) -> None:
             _on_fill(state, event.fill)
         case FillBusted():
             _on_bust(state, event)
+        case StopTrailed():
+            _on_trailed(state, event)
         case _:
             _on_status(state, event)
 
@@ -85,6 +88,15 @@ def _on_bust(state: SessionState, event: FillBusted) -> None:
     exit_desk.on_bust(state, trade, after, event.execution_id)
 
 
+def _on_trailed(state: SessionState, event: StopTrailed) -> None:
+    order = state.orders.get(event.client_order_id)
+    if order is None:
+        state.anomaly(event.client_order_id, f"a stop moved to {event.price} that is not of this session")
+        return
+    trade, _ = _trade_and_leg(state, order)
+    exit_desk.on_trailed(state, trade, order, event.price)
+
+
 def _on_status(
     state: SessionState,
     event: OrderAcknowledged
@@ -108,7 +120,7 @@ def _on_status(
     reason = getattr(event, "reason", "") or type(event).__name__
     match leg:
         case Leg.STOP:
-            protection.on_stop_lost(state, trade, reason, refused=isinstance(event, OrderRejected))
+            protection.on_stop_lost(state, trade, order, reason, refused=isinstance(event, OrderRejected))
             if isinstance(event, OrderReplaced) and not trade.exit_code:
                 exit_desk.protect(state, trade)  # more may be held, or the price further on, than when it was asked
         case Leg.EXIT if state.held(trade) > ZERO:

@@ -10,8 +10,9 @@ from tbot_bot.core.commands import RaiseAlert, Severity
 from tbot_bot.core.identity import Leg
 from tbot_bot.core.instants import SECOND, iso
 from tbot_bot.core.money import ZERO
-from tbot_bot.trading import exit_desk
-from tbot_bot.trading.orders_bot import OrderState
+from tbot_bot.core.trails import TrailingTrigger
+from tbot_bot.trading import exit_desk, trailing
+from tbot_bot.trading.orders_bot import Order, OrderState
 from tbot_bot.trading.session_state import SessionState, Trade
 
 ALARM_AFTER: Final = 5 * SECOND
@@ -64,9 +65,21 @@ def watch(state: SessionState) -> None:
             )
 
 
-def on_stop_lost(state: SessionState, trade: Trade, reason: str, *, refused: bool) -> None:
-    """React to a protective stop that the broker took away (it is placed again) or refused (the position is left)."""
-    if trade.exit_code or state.held(trade) <= ZERO or state.open_orders_of(trade, Leg.STOP):
+def on_stop_lost(state: SessionState, trade: Trade, order: Order, reason: str, *, refused: bool) -> None:
+    """React to a protective stop that the broker took away (it is placed again) or refused (the position is left).
+
+    One that the broker was to move by itself is followed by one that we move, in either case.
+    """
+    if trade.exit_code or state.held(trade) <= ZERO:
+        return
+    trails = isinstance(order.request.stop, TrailingTrigger) and order.state is not OrderState.REPLACED
+    if trails:
+        what = "refused its trailing stop" if refused else "took its trailing stop away"
+        trailing.keep_here(state, trade, f"the broker {what}: {reason}")
+    if trails and refused:
+        exit_desk.protect(state, trade)  # it may have room for a plain one
+        return
+    if state.open_orders_of(trade, Leg.STOP):
         return
     again = not refused and trade.stop_repairs < REPAIRS_MAX
     state.emit(

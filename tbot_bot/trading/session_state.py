@@ -68,6 +68,10 @@ class Trade:
     stop_rises: bool = False
     """True where the stop protects against a rising price of the watched symbol."""
     stop_price: Decimal = ZERO
+    trailed_to: Decimal = ZERO
+    """Where the broker's own trailing stop stands, as far as told; zero while none rests."""
+    trail_kept_here: str = ""
+    """Why we move the stop, at a broker that would; empty while that was not asked, or while the broker moves it."""
     best: float = 0.0
     """Most favourable price of the watched symbol since entry."""
     exit_code: str = ""

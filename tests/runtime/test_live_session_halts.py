@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.trading_floor import Floor, agrees, protected
+from tests.support.trading_floor import STOPS, Floor, agrees, protected
 
 AT_IBKR = {"ALPACA_ENABLED": "false", "IBKR_ENABLED": "true", "FRACTIONAL": "false"}
 
@@ -49,7 +49,7 @@ def test_a_position_keeps_its_stop_through_a_halt_and_is_left_when_trading_goes_
     one.until(protected, broker)
     one.until(lambda truth: "trading_halted" in log(one), broker)
     assert any(
-        order["ticket"]["kind"] == "stop" and order["phase"] == "working" for order in one.truth(broker)["orders"]
+        order["ticket"]["kind"] in STOPS and order["phase"] == "working" for order in one.truth(broker)["orders"]
     )
     assert one.end() == 0
     assert agrees(one, broker)["exit_reason"] == "time"

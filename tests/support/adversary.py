@@ -1,7 +1,8 @@
 """A venue that misbehaves by a seed, and a market that walks at random, around one engine.
 
-What it may do: refuse, fill in parts, acknowledge late, tell twice, mix up the news of different orders. What no
-venue does: tell an order's end before its executions, or sell more than it holds for us.
+What it may do: refuse, fill in parts, acknowledge late, tell twice, mix up the news of different orders, let a
+trailing stop stand anywhere. What no venue does: tell an order's end before its executions, or sell more than it holds
+for us.
 """
 
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from tbot_bot.core.events import (
     ScreenCompleted,
 )
 from tbot_bot.core.orders import Fill, OrderRequest, OrderType
+from tbot_bot.core.trails import StopTrailed, TrailingTrigger
 from tbot_bot.trading.engine import Engine
 from tbot_bot.trading.spec import SessionSpec
 from tests.support.scenario import account, minute, verdict
@@ -199,9 +201,21 @@ class Adversary:
     def _trade(self) -> None:
         for order_id, order in tuple(self.resting.items()):
             kind = order.request.order_type
+            self._trail(order.request)
             share = {OrderType.MARKET: 1.0, OrderType.LIMIT: 0.6, OrderType.STOP: 0.12}[kind]
             if (self.calm and kind is OrderType.MARKET) or self._chance(share):
                 self._execute(order_id)
+
+    def _trail(self, request: OrderRequest) -> None:
+        """Tell where the stop that the venue moves stands: as it should, or not at all, or anywhere."""
+        stop = request.stop
+        if not isinstance(stop, TrailingTrigger) or self._chance(0.5):
+            return
+        assert request.quantity % 1 == 0, "a vendor moves stops on whole shares only"
+        factor = 1 + float(stop.trail) if stop.rising else 1 - float(stop.trail)
+        away = self.random.uniform(0.97, 1.03) if self._chance(0.3) else 1.0
+        level = round(Decimal(self.prices[stop.symbol] * factor * away), 2)
+        self._hear(StopTrailed(at=self.engine.state.at, client_order_id=request.client_order_id, price=level))
 
     def _execute(self, order_id: str) -> None:
         order = self.resting[order_id]

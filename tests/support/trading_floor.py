@@ -139,9 +139,13 @@ class Floor:
         self.sandbox.communicate()
 
 
+STOPS = ("stop", "trailing_stop")
+"""Kinds of protective orders: the second where the broker moves it."""
+
+
 def protected(truth):
     """Return whether a protective stop has been sent."""
-    return any(order["ticket"]["kind"] == "stop" for order in truth["orders"])
+    return any(order["ticket"]["kind"] in STOPS for order in truth["orders"])
 
 
 def agrees(floor, broker="alpaca"):

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tbot_bot.core.commands import ReplaceOrder, SubmitOrder, TradeRecord
+from tbot_bot.core.commands import ReplaceOrder, SubmitOrder, TradeRecord, TrailKeptHere
 from tbot_bot.core.events import BarsClosed, ControlKind
 from tbot_bot.core.identity import CLIENT_ORDER_ID_MAX, Leg, StrategyName
 from tbot_bot.core.orders import OrderRequest, OrderType
 from tbot_bot.core.policies import Routing, SizingMode
+from tbot_bot.core.trails import TrailingTrigger
 from tbot_bot.trading.engine import Engine
 from tbot_bot.trading.orders_bot import OrderState
 from tbot_bot.trading.spec import BrokerSpec
@@ -28,9 +29,10 @@ def spec_for(seed):
     dice = Random(seed)
     names = ("one", "two")[: dice.randint(1, 2)]
     strategy = dice.choice((StrategyName.OPEN, StrategyName.MID))
+    can = replace(CAPABILITIES, trailing_stops=seed % 2 == 1)
     spec = spec_of(
         strategy,
-        brokers=tuple(BrokerSpec(name=name, capabilities=CAPABILITIES) for name in names),
+        brokers=tuple(BrokerSpec(name=name, capabilities=can) for name in names),
         routing=dice.choice(tuple(Routing)),
         sizing_mode=dice.choice(tuple(SizingMode)),
         fractional=dice.random() < 0.5,
@@ -152,10 +154,14 @@ def test_the_walk_reaches_entries_stops_replacements_refusals_and_exits():
     for seed in range(12):
         day = walk(seed)
         legs.update(leg for order in requests(day) for leg in Leg if f"-{leg}" in order.client_order_id)
+        legs["trailing"] += sum(isinstance(order.stop, TrailingTrigger) for order in requests(day))
+        told = [output for _, answer in day.told for output in answer]
+        legs["kept here"] += sum(isinstance(output, TrailKeptHere) for output in told)
         legs["replaced"] += sum(order.replaces is not None for order in requests(day))
         legs["rejected"] += sum(order.state is OrderState.REJECTED for order in day.engine.state.orders.values())
 
     assert min(legs[kind] for kind in (Leg.ENTRY, Leg.STOP, Leg.EXIT, "replaced", "rejected")) >= 10
+    assert min(legs["trailing"], legs["kept here"]) >= 4
 
 
 def test_the_venue_notices_an_engine_that_sells_too_much():

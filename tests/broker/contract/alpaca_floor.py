@@ -91,6 +91,9 @@ class AlpacaFloor:
     def venue_filled(self, client_order_id: str) -> Decimal:
         return next((order.filled for order in self.orders() if order.ticket.label == client_order_id), Decimal(0))
 
+    def venue_stop(self, client_order_id: str) -> Decimal:
+        return next(order.stop or Decimal(0) for order in self.orders() if order.ticket.label == client_order_id)
+
     async def buys_by_hand(self, quantity: Decimal, *, resting: bool) -> str:
         limit = equity(SYMBOL).round_price(self.price() * Decimal("0.5")) if resting else None
         body = {

@@ -93,6 +93,10 @@ class Floor(Protocol):
         """Return how much of an order the venue itself has executed."""
         ...
 
+    def venue_stop(self, client_order_id: str) -> Decimal:
+        """Return where the venue's stop of an order stands."""
+        ...
+
     async def buys_by_hand(self, quantity: Decimal, *, resting: bool) -> str:
         """Let somebody else buy in the same account, or place a limit order that rests; return its client order id."""
         ...

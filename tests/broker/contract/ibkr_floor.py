@@ -65,6 +65,10 @@ class IbkrFloor:
         orders = self.pit.exchange.desk("ibkr").orders()
         return next((one.filled for one in orders if one.ticket.label == client_order_id), Decimal(0))
 
+    def venue_stop(self, client_order_id: str) -> Decimal:
+        orders = self.pit.exchange.desk("ibkr").orders()
+        return next(one.stop or Decimal(0) for one in orders if one.ticket.label == client_order_id)
+
     async def buys_by_hand(self, quantity: Decimal, *, resting: bool) -> str:
         stranger = await self.pit.connected(client_id=99)
         limit = self.pit.price("0.5") if resting else None

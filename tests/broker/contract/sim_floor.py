@@ -90,6 +90,10 @@ class SimFloor:
         found = self._orders().get(client_order_id)
         return Decimal(0) if found is None else found.filled
 
+    def venue_stop(self, client_order_id: str) -> Decimal:
+        stop = self._orders()[client_order_id].request.stop
+        return Decimal(0) if stop is None else stop.price
+
     async def buys_by_hand(self, quantity: Decimal, *, resting: bool) -> str:
         name = "bought by hand"
         theirs = order(name, quantity=str(quantity), limit="20.00" if resting else None)
