@@ -22,6 +22,16 @@ def code_fingerprint() -> str:
     return digest.hexdigest()
 
 
+def room_digest(room: str) -> str:
+    """Return SHA-256 (hex) over the sources of one room, as the manifest of a backtest has it."""
+    digest = hashlib.sha256()
+    for source in sorted(resources.files(f"tbot_bot.{room}").iterdir(), key=lambda item: item.name):
+        if source.name.endswith(".py"):
+            digest.update(f"{source.name}\n".encode())
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
 def settings_fingerprint(lines: list[str]) -> str:
     """Return SHA-256 (hex) of the settings in force, given in their stable text form with secrets masked."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

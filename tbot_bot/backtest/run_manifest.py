@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 import tbot_bot
+from tbot_bot.assembly.fingerprint import room_digest
 from tbot_bot.backtest.array_cache import digest_of
 from tbot_bot.backtest.bar_arrays import bar_files_of
 from tbot_bot.backtest.execution_model import ExecutionModel, slippage_of
@@ -235,13 +236,7 @@ def inputs_of(request: BacktestRequest, settings: Sequence[str]) -> tuple[Digest
 def code_digests() -> Iterator[Digest]:
     """Yield a digest over the sources of each room."""
     for room in _ROOMS:
-        digest = hashlib.sha256()
-        folder = resources.files(f"tbot_bot.{room}")
-        for source in sorted(folder.iterdir(), key=lambda item: item.name):
-            if source.name.endswith(".py"):
-                digest.update(f"{source.name}\n".encode())
-                digest.update(source.read_bytes())
-        yield Digest(name=f"tbot_bot/{room}", sha256=digest.hexdigest())
+        yield Digest(name=f"tbot_bot/{room}", sha256=room_digest(room))
 
 
 def changes(before: Manifest, now: Manifest) -> list[str]:

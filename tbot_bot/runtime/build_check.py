@@ -40,6 +40,7 @@ from tbot_bot.runtime.check_files import Check, files_and_rights, keys
 from tbot_bot.runtime.clock import monotonic_seconds, wall_now
 from tbot_bot.runtime.control import ControlFolder, Flag
 from tbot_bot.runtime.kill_switch import engaged
+from tbot_bot.runtime.live_proof import proof_checks
 
 KILL_SWITCH: Final = "kill switch"
 """Name of the check whose failure has an exit status of its own."""
@@ -100,6 +101,7 @@ def build_check(home: Path, settings: Settings) -> BuildCheckReport:
         _version_tag(home, settings.bot.version_tag),
         _journal(home, settings.bot),
         _kill_switch(home, control),
+        *proof_checks(home, settings.bot),
     )
     return BuildCheckReport(checks=(*checks, *asked.checks()))
 

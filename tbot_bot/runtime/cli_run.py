@@ -43,6 +43,10 @@ def run(
     speed: Annotated[
         str, typer.Option(metavar="NUMBER", help="Market seconds per second; default: TIME_COMPRESSION.")
     ] = "",
+    i_know: Annotated[
+        str,
+        typer.Option("--i-know", metavar="REASON", help="Trade live without a dry run and a backtest of this code."),
+    ] = "",
     settings: Sets = None,
 ) -> int:
     """Run the bot in the foreground until it is stopped."""
@@ -63,6 +67,8 @@ def run(
         seed=seed,
         speed=_number(speed),
         overrides=pairs_of(settings),
+        i_know=i_know.strip(),
+        by=user_name("tbot run"),
     )
     progress = RunProgress(console())
     today = exchange_time(wall_now()).date()

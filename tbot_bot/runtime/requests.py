@@ -43,3 +43,7 @@ class RunRequest:
     speed: float | None = None
     """None: as TIME_COMPRESSION says."""
     overrides: Overrides = ()
+    i_know: str = ""
+    """Why strategies may trade live that have no proof on record; empty: they may not."""
+    by: str = ""
+    """Who asks, for the journal."""

@@ -14,6 +14,7 @@ from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.identity import Mode
 from tbot_bot.journal.chain import Kind
 from tbot_bot.journal.files import JournalWriteFailed
+from tbot_bot.journal.proof_waived import ProofWaived
 from tbot_bot.journal.started import ProcessStarted
 from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.noted import ErrorRaised
@@ -30,6 +31,7 @@ from tbot_bot.runtime.fingerprint import code_fingerprint, settings_fingerprint
 from tbot_bot.runtime.kill_switch import engage, engagement
 from tbot_bot.runtime.kill_switch_run import carry_out_now
 from tbot_bot.runtime.last_resort import nothing_vanishes, scrubbed_output
+from tbot_bot.runtime.live_proof import admission, unproved
 from tbot_bot.runtime.locks import SUPERVISOR_LOCK, AlreadyRunning, Lock
 from tbot_bot.runtime.market_source import is_embedded
 from tbot_bot.runtime.releases import stay_in_release
@@ -71,10 +73,12 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
         if refused is not None:
             return refused
         report = build_check(request.home, settings)
-        if not report.passed:
-            for check in report.failures:
+        admitted = admission(request.home, bot, control, request.i_know)
+        failures = [one for one in report.failures if not admitted.forgives(one)]
+        if failures:
+            for check in failures:
                 _complain(console, check_line(check))
-            _tell(request, "build check", "\n".join(map(check_line, report.failures)))
+            _tell(request, "build check", "\n".join(map(check_line, failures)))
             return BUILD_CHECK
         if not is_embedded(bot):
             status, words = authenticate(request.home, settings)
@@ -95,7 +99,7 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
             code_fingerprint=code_fingerprint(),
             settings_fingerprint=settings_fingerprint(settings_lines(settings)),
         )
-        journal.append([Entry.of(started, kind=Kind.START, at=started.at, recorded_at=started.at)])
+        _note_start(journal, started, admitted.waiver(request.by or "unknown", started.at))
         log.info("start", version=__version__, code=started.code_fingerprint, settings=started.settings_fingerprint)
         room = Workroom(
             request=request,
@@ -105,11 +109,19 @@ def run_supervisor(request: RunRequest, console: Console | None = None, limits: 
             journal=journal,
             log=log,
             console=console,
-            out_today=report.skipped,
+            out_today={**report.skipped, **admitted.out_today},
             limits=limits or WatchLimits(),
         )
         stack.enter_context(nothing_vanishes(lambda where, error: log.error(where, error=str(error), exc_info=error)))
         return asyncio.run(_run(room))
+
+
+def _note_start(journal: Journal, started: ProcessStarted, waived: ProofWaived | None) -> None:
+    """Put on record that we start, and who lets strategies trade live without a proof."""
+    entries = [Entry.of(started, kind=Kind.START, at=started.at, recorded_at=started.at)]
+    if waived is not None:
+        entries.append(Entry.of(waived, kind=Kind.CONTROL, at=waived.at, recorded_at=waived.at))
+    journal.append(entries)
 
 
 def _why_not(home: Path, control: Path, console: Console | None, output: Path) -> int | None:
@@ -192,6 +204,13 @@ def _read_again(request: RunRequest, first: Settings) -> Settings:
         )
         mend = "Change them back, or stop the bot and start it again."
         raise ConfigError([ConfigProblem(file="settings", expected=expected, mend=mend)])
+    new = frozenset(settings.bot.strategies) - frozenset(first.bot.strategies)
+    lacking = [one for one in unproved(request.home, settings.bot) if one.strategy in new] if new else []
+    if lacking:
+        problems = [
+            ConfigProblem(file="settings", expected=f"{one.strategy}: {one.words}", mend=one.mend) for one in lacking
+        ]
+        raise ConfigError(problems)
     return settings
 
 
