@@ -125,7 +125,7 @@ def manifest_of(
         first=request.first,
         last=request.last,
         strategies=request.strategies,
-        execution=_told(request.execution),
+        execution=executions_of(request.execution),
         engine=request.engine,
         engine_ran=result.engine,
         fallback=result.fallback,
@@ -174,7 +174,8 @@ def request_of(manifest: Manifest, home: Path, cache: Path | None) -> BacktestRe
     )
 
 
-def _told(model: ExecutionModel) -> Executions:
+def executions_of(model: ExecutionModel) -> Executions:
+    """Return `model` in plain words."""
     return Executions(
         slippage=str(model.slippage),
         volume_cap=model.volume_cap,
@@ -197,7 +198,7 @@ def _model(told: Executions) -> ExecutionModel:
 def _of_today(data: object) -> object:
     """Return a manifest's data; those of the first layout executed by the defaults and did not say so."""
     if isinstance(data, dict) and data.get("layout") == _WITHOUT_EXECUTION:
-        return {**data, "execution": to_plain(_told(ExecutionModel()))}
+        return {**data, "execution": to_plain(executions_of(ExecutionModel()))}
     return data
 
 
@@ -287,6 +288,6 @@ def library_versions() -> Iterator[Library]:
 
 
 __all__ = [
-    "Digest", "Executions", "Library", "Manifest", "changed_digests", "changes", "code_digests", "inputs_of",
-    "library_versions", "manifest_of", "overrides_of", "read_manifest", "request_of", "trading_settings",
+    "Digest", "Executions", "Library", "Manifest", "changed_digests", "changes", "code_digests", "executions_of",
+    "inputs_of", "library_versions", "manifest_of", "overrides_of", "read_manifest", "request_of", "trading_settings",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tbot_bot.backtest.execution_model import ExecutionModel
     from tbot_bot.backtest.kept_run import Repeated
     from tbot_bot.backtest.model import BacktestRequest
-    from tbot_bot.backtest.run_manifest import Manifest
+    from tbot_bot.backtest.run_manifest import Executions, Manifest
 
 _ENGINES = ("auto", "event", "array")
 
@@ -74,7 +74,7 @@ SlippageModel = Annotated[
         "--slippage",
         parser=slippage_in,
         metavar="MODEL",
-        help="What taking liquidity costs: bps:2, or spread:0.5,volume:0.1; default none.",
+        help="What taking liquidity costs: bps:2, or spread:0.5,volume:0.1.",
     ),
 ]
 VolumeCap = Annotated[
@@ -265,6 +265,8 @@ def _show(folder: Path, manifest: "Manifest", *, as_json: bool) -> None:
     span = f"{manifest.first.isoformat()} to {manifest.last.isoformat()}"
     traded = ", ".join(manifest.strategies) or "the daily sequence"
     typer.echo(f"{traded}, {span}, by the {manifest.engine_ran} engine")
+    if (told := _executed(manifest.execution)) is not None:
+        typer.echo(told)
     if manifest.fallback:
         typer.echo(f"The array engine cannot run this: {manifest.fallback}")
     for row in rows:
@@ -274,6 +276,18 @@ def _show(folder: Path, manifest: "Manifest", *, as_json: bool) -> None:
         typer.echo(f"In parentheses: {found.confidence:.0%} of {found.resamples:,} resamples of the days.")
     typer.echo(f"Results: {folder}")
     typer.echo(f"Page: {paths.report}")
+
+
+def _executed(model: "Executions") -> str | None:
+    """Return how orders were executed, None where by the defaults."""
+    from tbot_bot.backtest.execution_model import ExecutionModel  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.run_manifest import executions_of  # noqa: PLC0415
+
+    if model == executions_of(ExecutionModel()):
+        return None
+    files = ", ".join(Path(name).name for name in (model.borrow, model.chains) if name)
+    text = f"Executed with slippage {model.slippage}, at most {model.volume_cap * 100:.4g} % of a bar's volume"
+    return f"{text}; {files}" if files else text
 
 
 def _list(runs: list[Path], *, as_json: bool) -> None:

@@ -4,8 +4,13 @@ The first figures are those of `edge` in the authors' package bidask 2.1.0 (Pyth
 """
 
 import random
+from datetime import datetime
 from decimal import Decimal
+from statistics import median
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,3 +86,22 @@ def test_it_stays_within_what_is_possible(seed, count, spread, trades):
     found, last = spread_of(made), made[-BARS:]
     widest = sum(bar.high - bar.low for bar in last) / len(last)
     assert Decimal("0.01") <= found <= max(Decimal("0.01"), Decimal(repr(widest)) + Decimal("0.0001"))
+
+
+@pytest.mark.parametrize(("symbol", "day"), [("IBM", "2013-10-08"), ("BAC", "2013-10-07"), ("AAPL", "2014-06-06")])
+def test_recorded_quotes_are_met(shared, symbol, day):
+    """The middle estimate of a day is near the middle of the spreads that were quoted in it (1 cent to 10)."""
+    folder = shared / "data" / "licensed"
+    opens, closes = (f"{day}T{time}:00Z" for time in ("13:30", "20:00"))
+    inside = (pc.field("symbol") == symbol) & (pc.field("ts") >= moment(opens)) & (pc.field("ts") < moment(closes))
+    quoted = pq.read_table(folder / "us_equity_quotes_1m_lean.parquet", filters=inside)
+    rows = pq.read_table(folder / "us_equity_1m_lean.parquet", filters=inside)
+    made = bars(zip(*(rows.column(name).to_pylist() for name in ("open", "high", "low", "close")), strict=True))
+    assert len(made) > 380
+    asked = median(ask - bid for bid, ask in zip(quoted["bid"].to_pylist(), quoted["ask"].to_pylist(), strict=True))
+    found = median(float(spread_of(made[:count])) for count in range(5, len(made), 10))
+    assert 0.6 * asked < found < 1.6 * asked
+
+
+def moment(text):
+    return pa.scalar(datetime.fromisoformat(text), pa.timestamp("us", tz="UTC"))
