@@ -282,11 +282,12 @@ def _executed(model: "Executions") -> str | None:
     """Return how orders were executed, None where by the defaults."""
     from tbot_bot.backtest.execution_model import ExecutionModel  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.run_manifest import executions_of  # noqa: PLC0415
+    from tbot_bot.core.money import plain  # noqa: PLC0415
 
     if model == executions_of(ExecutionModel()):
         return None
     files = ", ".join(Path(name).name for name in (model.borrow, model.chains) if name)
-    text = f"Executed with slippage {model.slippage}, at most {model.volume_cap * 100:.4g} % of a bar's volume"
+    text = f"Executed with slippage {model.slippage}, at most {plain(model.volume_cap * 100)} % of a bar's volume"
     return f"{text}; {files}" if files else text
 
 
