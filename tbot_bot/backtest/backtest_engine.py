@@ -28,6 +28,7 @@ from tbot_bot.marketdata.vix import read_vix
 if TYPE_CHECKING:
     from tbot_bot.backtest.array_engine import ArrayEngine
     from tbot_bot.backtest.bar_arrays import BarArrays
+    from tbot_bot.backtest.kept_bars import KeptBars
     from tbot_bot.marketdata.vix import RecordedVix
 
 
@@ -50,7 +51,8 @@ class DataSet:
         self.arrays: BarArrays | None = None
         self.not_for_arrays = ""
         """Why the bars cannot be held as arrays; empty where they are."""
-        self._vix_file, self._cache = vix, cache
+        self._cache = cache
+        self._bars: KeptBars | None = None
         self._engine: ArrayEngine | None = None
         self._facts: tuple[ExecutionModel, RecordedFacts] | None = None
         try:
@@ -118,18 +120,29 @@ class DataSet:
     def days(self, first: date, last: date) -> Iterator[MarketDay]:
         """Yield the days with data from `first` to `last`."""
         if self.arrays is None:
-            for day in trading_days(first, last):
-                try:
-                    yield load_day(self.source, day, vix=self._vix_file)
-                except DataError as error:
-                    if "no regular-session bar" not in str(error):
-                        raise
+            yield from self._loaded(first, last)
             return
         from tbot_bot.backtest.array_day import ArrayDay  # noqa: PLC0415 - numpy
 
         for column, day in enumerate(self.arrays.days):
             if first <= day <= last:
                 yield ArrayDay(self.arrays, column, self.fundamentals, self.vix)
+
+    def _loaded(self, first: date, last: date) -> Iterator[MarketDay]:
+        """Yield days that are not held as arrays; the files are read once for all of them."""
+        from tbot_bot.backtest.kept_bars import KeptBars  # noqa: PLC0415 - numpy
+
+        if self._bars is None:
+            self._bars = KeptBars()
+        with_bars = self._bars.days_of(self.source)
+        for day in trading_days(first, last):
+            if day not in with_bars:
+                continue
+            try:
+                yield load_day(self.source, day, vix=self.vix, read=self._bars.read)
+            except DataError as error:
+                if "no regular-session bar" not in str(error):
+                    raise
 
     def _refusal(self) -> str:
         from tbot_bot.backtest.bar_arrays import NotForArrays  # noqa: PLC0415 - numpy

@@ -3,7 +3,7 @@
 numpy and pyarrow are needed here (and only here and in the readers), so this module is imported late.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from pathlib import Path
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tbot_bot.marketdata.vix import RecordedVix
+
+Reader = Callable[[Path, int, int], Columns]
 HISTORY_DAYS: Final = 20
 """Trading days before the day that averages and volatility look at."""
 STALE_CLOSE_DAYS: Final = 5
@@ -48,10 +51,19 @@ class _NotEquities(Exception):
     """The file holds minute bars of something else."""
 
 
-def load_day(source: Path, day: date, *, vix: Path | None = None, fundamentals: Path | None = None) -> RecordedDay:
+def load_day(
+    source: Path,
+    day: date,
+    *,
+    vix: "Path | RecordedVix | None" = None,
+    fundamentals: Path | None = None,
+    read: Reader = bar_files.read_minutes,
+) -> RecordedDay:
     """Return `day` out of `source`, a bar file or a folder whose equity minute files are all used.
 
-    `vix` is a file for `read_vix`. `fundamentals` is a `fundamentals.csv`; by default the one beside the data.
+    `vix` is a file for `read_vix`, or what it has read. `read` gives a file's bars between two instants: who loads
+    many days need not have a file read for each. `fundamentals` is a `fundamentals.csv`; by default the one beside
+    the data.
     Where two files of a folder have a symbol, the finest bars win, then the first file name.
 
     Raises:
@@ -62,7 +74,7 @@ def load_day(source: Path, day: date, *, vix: Path | None = None, fundamentals: 
     except NotATradingDay as error:
         raise DataError(str(error), where=str(source), mend="Choose a day on which New York trades.") from None
     _require_numpy(source)
-    files, notices = _load(source, session)
+    files, notices = _load(source, session, read)
     chosen, more = _choose(files)
     facts = _fundamentals(source, fundamentals)
     return RecordedDay(
@@ -71,7 +83,7 @@ def load_day(source: Path, day: date, *, vix: Path | None = None, fundamentals: 
         by_symbol={symbol: file.bars[symbol] for symbol, file in chosen.items() if symbol in file.bars},
         history={symbol: file.history[symbol] for symbol, file in chosen.items() if symbol in file.history},
         fundamentals=facts,
-        vix=None if vix is None else read_vix(vix),
+        vix=read_vix(vix) if isinstance(vix, Path) else vix,
         notices=(*notices, *(notice for file in files for notice in file.notices), *more),
     )
 
@@ -94,10 +106,10 @@ def _fundamentals(source: Path, given: Path | None) -> Mapping[str, Fundamentals
     return read_fundamentals(beside) if beside.exists() else {}
 
 
-def _load(source: Path, session: TradingDay) -> tuple[list[_FileDay], list[str]]:
+def _load(source: Path, session: TradingDay, read: Reader) -> tuple[list[_FileDay], list[str]]:
     if not source.is_dir():
         try:
-            found = _load_file(source, session)
+            found = _load_file(source, session, read)
         except _NotEquities as error:
             raise DataError(str(error), where=str(source), mend="Give minute bars of US equities.") from None
         if found is None:
@@ -114,7 +126,7 @@ def _load(source: Path, session: TradingDay) -> tuple[list[_FileDay], list[str]]
             notices.append(f"{path.name} skipped: {layout.value}")
             continue
         try:
-            found = _load_file(path, session)
+            found = _load_file(path, session, read)
         except _NotEquities as error:
             notices.append(f"{path.name} skipped: {error}")
             continue
@@ -143,7 +155,7 @@ def _choose(files: Sequence[_FileDay]) -> tuple[dict[str, _FileDay], list[str]]:
     return chosen, notices
 
 
-def _load_file(path: Path, session: TradingDay) -> _FileDay | None:
+def _load_file(path: Path, session: TradingDay, read: Reader) -> _FileDay | None:
     """Return what `path` has, None where it has no regular bar of the day."""
     import numpy as np
 
@@ -151,7 +163,7 @@ def _load_file(path: Path, session: TradingDay) -> _FileDay | None:
     midnight = new_york(session.day, time(0))
     tomorrow = new_york(session.day + timedelta(days=1), time(0))
     first = earlier[0].open_at if earlier else midnight
-    columns = bar_files.read_minutes(path, first, tomorrow)
+    columns = read(path, first, tomorrow)
     today = columns.pick(columns.ts >= midnight)
     regular = (today.ts >= session.open_at) & (today.ts < session.close_at)
     if not bool(regular.any()):

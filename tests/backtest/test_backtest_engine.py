@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -10,7 +10,9 @@ from tbot_bot.backtest.backtest_engine import DataSet, run_backtest
 from tbot_bot.backtest.model import BacktestRequest, EngineChoice
 from tbot_bot.config.error_handler import ConfigError, DataError
 from tbot_bot.core.identity import StrategyName
-from tests.support.rehearsal import DAY, SENSITIVE, random_walks, write_csv
+from tbot_bot.marketdata import bar_files
+from tbot_bot.marketdata.recorded_loader import load_day
+from tests.support.rehearsal import BELL, DAY, SENSITIVE, random_walks, write_csv
 
 
 @pytest.fixture
@@ -85,3 +87,29 @@ def test_a_cache_that_cannot_be_written_says_so(request_, tmp_path):
     blocked.write_text("not a folder")
     with pytest.raises(DataError, match="cache"):
         DataSet(request_.data, cache=blocked)
+
+
+def test_files_that_do_not_fit_arrays_are_read_once_for_all_days(request_, tmp_path, monkeypatch):
+    for days, name in ((2, "later"), (3, "latest")):
+        write_csv(tmp_path / "data" / f"{name}.csv", random_walks(days, 3), BELL + timedelta(days=days))
+    coarse = {"Z": [row for row in random_walks(5)["S00"] if row[0] % 5 == 0]}
+    write_csv(tmp_path / "data" / "coarse.csv", coarse)
+    asked = replace(request_, data=tmp_path / "data", last=DAY + timedelta(days=3))
+    data = DataSet(asked.data)
+    assert data.not_for_arrays
+    read, real = [], bar_files.read_minutes
+
+    def counted(path, first, end):
+        read.append(path.name)
+        return real(path, first, end)
+
+    monkeypatch.setattr(bar_files, "read_minutes", counted)
+    found = data.run(asked)
+    assert sorted(read) == ["bars.csv", "coarse.csv", "later.csv", "latest.csv"]
+    assert [facts.day for facts in found.days] == [DAY, DAY + timedelta(days=2), DAY + timedelta(days=3)]
+    alone = [load_day(asked.data, facts.day) for facts in found.days]
+    for ours, theirs in zip(data.days(asked.first, asked.last), alone, strict=True):
+        assert (ours.symbols, ours.span, list(ours.slices())) == (theirs.symbols, theirs.span, list(theirs.slices()))
+        assert [ours.daily_closes(name) for name in ours.symbols] == [
+            theirs.daily_closes(name) for name in theirs.symbols
+        ]
