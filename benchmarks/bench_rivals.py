@@ -78,6 +78,8 @@ def main() -> None:
         for rule in plan.rules:
             show(rule, [line for line in lines if line.told.rule == rule.name])
         print(LEFT_OUT)
+        if python is None:
+            return
         print(f"\n{CLAIM:.0f} times as fast as any rival? (the smaller of the ratios of wall and CPU time)")
         for rule in plan.rules:
             judge(rule, [line for line in lines if line.told.rule == rule.name])
@@ -147,7 +149,7 @@ def show(rule: Rule, lines: Sequence[Line]) -> None:
     assert hand.trades is not None
     kind = "trailing stop" if rule.trailing else "stop"
     print(f"\n{rule.name.upper()}: {rule.numbers[0]:g}, {kind} {rule.stop:g}, {rule.hold} minutes")
-    print(f"{'':27}{'wall s':>8}{'CPU s':>8}{'M bars/s':>9}{'ours is':>12}{'MiB':>7}{'trades':>8}")
+    print(f"{'':27}{'wall s':>8}{'CPU s':>8}{'M bars/s':>10}{'ours is':>12}{'MiB':>7}{'trades':>8}")
     ours = one(lines, "array", "whole")
     assert ours is not None
     for line in lines:
@@ -155,7 +157,7 @@ def show(rule: Rule, lines: Sequence[Line]) -> None:
         rate = told.bars / told.wall / 1e6
         count = "" if line.trades is None else f"{len(line.trades):,}"
         times = f"{times_as_fast(ours.told, told):,.3f} x"
-        print(f"{title(told):27}{told.wall:8.4f}{told.cpu:8.4f}{rate:9,.2f}{times:>12}{told.peak_mib:7,.0f}{count:>8}")
+        print(f"{title(told):27}{told.wall:8.4f}{told.cpu:8.4f}{rate:10,.2f}{times:>12}{told.peak_mib:7,.0f}{count:>8}")
     others = {line.told.worker: line for line in lines if line.trades is not None and line.told.worker != "hand"}
     for line in others.values():  # the ways of one rival were held against each other where they ran
         print(f"  {agreement(line, hand.trades)}")
