@@ -74,8 +74,8 @@ def on_stop_lost(state: SessionState, trade: Trade, order: Order, reason: str, *
         return
     trails = isinstance(order.request.stop, TrailingTrigger) and order.state is not OrderState.REPLACED
     if trails:
-        what = "refused its trailing stop" if refused else "took its trailing stop away"
-        trailing.keep_here(state, trade, f"the broker {what}: {reason}")
+        what = "came to nothing" if refused else "was taken away"
+        trailing.keep_here(state, trade, f"the stop that the broker should move {what}: {reason}")
     if trails and refused:
         exit_desk.protect(state, trade)  # it may have room for a plain one
         return

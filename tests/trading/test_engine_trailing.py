@@ -166,13 +166,13 @@ def test_a_stop_that_follows_a_little_behind_is_left_alone():
 
 def test_a_broker_that_refuses_its_own_kind_is_asked_for_a_plain_stop():
     told = entered()
-    told.reject(told.orders("stop")[0], "trailing stops are not offered in AAA")
+    told.reject(told.orders("stop")[0], "not offered in AAA")
     second = told.orders("stop")[1]
 
     assert second.stop == StopTrigger(symbol="AAA", price=Decimal("101.04"), rising=False)
     assert second.replaces is None
     assert told.exits() == []
-    assert reasons(told) == ["the broker refused its trailing stop: trailing stops are not offered in AAA"]
+    assert reasons(told) == ["the stop that the broker should move came to nothing: not offered in AAA"]
     told.reject(second)
     assert told.exits() == ["unprotected"]  # and one that takes no stop at all is left
 
