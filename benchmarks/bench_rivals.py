@@ -35,8 +35,8 @@ CENT: Final = 0.0101
 CLAIM: Final = 100.0
 LEFT_OUT: Final = """\
 What each leaves out
-  array engine   nothing: screen, filters, ranking, sizing, limits, order checks,
-                 volume caps, fees, records, all on one account that lives on
+  array engine   nothing: screen, filters, ranking, sizing, limits, orders'
+                 checks, volume caps, fees, records, all on one account that lives on
   signals alone  the first step of it: finds each symbol's first signal
   event engine   nothing; every bar of every symbol
   loop by hand   takes every signal with one share: no screen, filters, ranking,
@@ -44,8 +44,8 @@ What each leaves out
   vectorbt       as the loop, which also makes its signals and planned exits: it
                  has no first signal of a session, no exit after a time or at
                  VWAP. Stops are its own, first in a bar, from the bar after the
-                 entry on: it enters at the signal's close, which on this tape is
-                 the next open
+                 entry on: it enters at the signal's close, on this tape the
+                 next open
   backtesting.py as vectorbt; one symbol at a time; stops from the bar of the
                  entry on, trailed by hand in next()"""
 
@@ -210,7 +210,7 @@ def agreement(line: Line, reference: Floats) -> str:
         )
     left = sum(a[LEFT] == b[LEFT] and abs(a[LEFT_AT] - b[LEFT_AT]) < CENT for a, b in same)
     which = f"all {len(same):,}" if every else f"{len(same):,} of {len(reference):,}"
-    return f"{told.worker}: {which} signals entered at the same bar, {left:,} left as the loop leaves"
+    return f"{told.worker}: {which} signals entered at the same bar, {left:,} left alike"
 
 
 def judge(rule: Rule, lines: Sequence[Line]) -> None:
@@ -224,10 +224,8 @@ def judge(rule: Rule, lines: Sequence[Line]) -> None:
             continue
         best = min(ways, key=lambda told: min(told.wall, told.cpu) / told.bars)
         factor, alone = (surely_times_as_fast(one_of.told, best) for one_of in (whole, signals))
-        verdict = "holds" if factor >= CLAIM else "does not hold"
-        print(
-            f"  {rule.name.upper():5} {title(best):27} whole {factor:7.3g} x: {verdict}; signals alone {alone:7.4g} x"
-        )
+        verdict = "yes" if factor >= CLAIM else "no"
+        print(f"  {rule.name.upper():5} {title(best):27} whole {factor:7.3g} x: {verdict}; signals {alone:7.4g} x")
 
 
 def one(lines: Sequence[Line], worker: str, form: str | None = None) -> Line | None:
