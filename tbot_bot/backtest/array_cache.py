@@ -103,12 +103,20 @@ def _sweep_into(source: Path, cache: Path, place: Path, *, check: bool) -> DataR
 
 
 def _room_in(folder: Path, rows: int) -> Rows:
-    """Return columns for `rows` rows that are files of `folder`: what is put in them is on its way to the disk."""
+    """Return columns for `rows` rows that are files of `folder`: what is put in them is on its way to the disk.
+
+    Raises:
+        OSError: the disk has no room for them. Found out later, it would end the process.
+    """
     kinds = (np.int64, *(np.float64,) * 5)
-    made = [
-        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=(rows,)).view(np.ndarray)
-        for name, kind in zip(_COLUMNS, kinds, strict=True)
-    ]
+    made = []
+    for name, kind in zip(_COLUMNS, kinds, strict=True):
+        path = folder / f"{name}.npy"
+        column = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=(rows,))
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        made.append(column.view(np.ndarray))
     return cast("Rows", tuple(made))
 
 
