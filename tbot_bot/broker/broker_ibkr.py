@@ -11,15 +11,16 @@ order that is known by another's name could not be looked up after a crash. What
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.capabilities import CAPABILITIES
+from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.broker.ibkr_access import ibkr_endpoint
-from tbot_bot.broker.ibkr_account import SUMMARY_TAGS, account_of, positions_of
+from tbot_bot.broker.ibkr_account import account_of, positions_of
 from tbot_bot.broker.ibkr_book import Kept
 from tbot_bot.broker.ibkr_link import Endpoint, GatewayLink
-from tbot_bot.broker.ibkr_lookup import ContractDesk
+from tbot_bot.broker.ibkr_lookup import ContractDesk, account_summary
 from tbot_bot.broker.ibkr_market import IbkrMarket
 from tbot_bot.broker.ibkr_orders import OrderDesk
 from tbot_bot.broker.ibkr_wire import Standing, order_of
@@ -31,12 +32,12 @@ from tbot_bot.core.instants import SECOND, Instant, instant, later
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, OrderType, Position, Side
 
-if TYPE_CHECKING:
-    from ib_async import IB, AccountValue
-
 NAME: Final = "ibkr"
 SETTLE_SECONDS: Final = 2.0
 """How long an order may take from our socket to the gateway's lists."""
+_ORDERS: Final = "orders"
+"""The family of requests that a submission is of; what opens a position is held back while its circuit is open."""
+_CLOSING: Final = frozenset({Side.SELL, Side.BUY_TO_COVER})
 _NUMBERS_TRIED: Final = 3
 """Order numbers tried where the gateway says that one was used."""
 _HALF_SECOND: Final = SECOND // 2
@@ -91,6 +92,10 @@ class IbkrBroker:
         """Hang up; resting orders stay."""
         await self.link.close()
 
+    def circuits(self) -> tuple[CircuitReading, ...]:
+        """Return how each family of requests is, for the watchdog."""
+        return self.link.circuits.readings()
+
     async def clock(self) -> Instant:
         """Return the gateway's time, good to half a second; raises `BrokerUnavailable`."""
         told = await self.link.ask_alone("time", lambda ib: ib.reqCurrentTimeAsync())
@@ -103,19 +108,8 @@ class IbkrBroker:
             BrokerUnavailable: no answer.
             UnknownMessage: an answer without the figures that matter.
         """
-        return account_of(self.name, await self.link.ask("account", self._summary))
-
-    async def _summary(self, ib: "IB") -> "list[AccountValue]":
-        number = ib.client.getReqId()
-        answer = ib.wrapper.startReq(number)  # type: ignore[no-untyped-call]  # the library's own, here and below
-        ib.wrapper.acctSummary.clear()
-        ib.client.reqAccountSummary(number, "All", SUMMARY_TAGS)  # type: ignore[no-untyped-call]
-        try:
-            await answer
-        finally:
-            if ib.isConnected():
-                ib.client.cancelAccountSummary(number)  # type: ignore[no-untyped-call]  # IB serves two at a time
-        return [value for value in ib.wrapper.acctSummary.values() if value.account == self._endpoint.account]
+        mine = self._endpoint.account
+        return account_of(self.name, await self.link.ask("account", lambda ib: account_summary(ib, mine)))
 
     async def positions(self) -> tuple[Position, ...]:
         """Return all positions of the account, ours or not.
@@ -137,6 +131,7 @@ class IbkrBroker:
             BrokerUnavailable: no word of it in time: look it up.
         """
         self._refuse_known(order.client_order_id)
+        self._refuse_openings_to_a_mute_gateway(order)
         await self._refuse_beyond_position(order)
         await self._send(order)
         await self._await_answer(order.client_order_id)
@@ -145,12 +140,18 @@ class IbkrBroker:
         if name in self._desk.book.orders:
             raise BrokerRefused(f"the client order id must be unique: {name} was sent before, look it up")
 
+    def _refuse_openings_to_a_mute_gateway(self, order: OrderRequest) -> None:
+        try:
+            self.link.circuits.admit(_ORDERS, insist=order.side in _CLOSING)
+        except BrokerUnavailable as problem:
+            raise BrokerRefused(str(problem)) from None
+
     async def _refuse_beyond_position(self, order: OrderRequest) -> None:
         """Refuse a sale, or a cover, of more than is held: IB would open a position the other way round.
 
         The larger of what IB lists and what our executions add up to counts: either may lag behind the other.
         """
-        if order.side not in {Side.SELL, Side.BUY_TO_COVER}:
+        if order.side not in _CLOSING:
             return
         symbol, sign = order.instrument.symbol, -1 if order.side is Side.BUY_TO_COVER else 1
         listed = sum((one.quantity for one in await self.positions() if one.instrument.symbol == symbol), ZERO)
@@ -184,7 +185,10 @@ class IbkrBroker:
         for _ in range(_NUMBERS_TRIED):
             kept = desk.book.orders[name]
             if not await self._learned(answered):
-                raise BrokerUnavailable(f"{name}: no word from IB Gateway in {self._endpoint.deadline_seconds:g} s")
+                told = f"no word from IB Gateway in {self._endpoint.deadline_seconds:g} s"
+                self.link.circuits.failed(_ORDERS, told)
+                raise BrokerUnavailable(f"{name}: {told}")
+            self.link.circuits.answered(_ORDERS)
             if not desk.id_was_taken(name):
                 return kept
             desk.book.forget(name)
@@ -282,9 +286,8 @@ class IbkrBroker:
             del self._room_made[name]
             self._desk.tell([OrderReplaced(at=at, client_order_id=old, by=name)])
         else:
-            self._desk.tell(
-                [OrderCancelled(at=at, client_order_id=old, reason=f"made room for {name}, which is not there")]
-            )
+            reason = f"made room for {name}, which is not there"
+            self._desk.tell([OrderCancelled(at=at, client_order_id=old, reason=reason)])
 
     def _gone(self, order: OrderRequest) -> OrderCancelled:
         reason = f"to make room for {order.client_order_id}"
@@ -292,13 +295,9 @@ class IbkrBroker:
 
     def _not_replaced(self, order: OrderRequest, reason: str) -> None:
         """Tell that the old order is as it is, and that the new one never left."""
-        at = self._now()
-        self._desk.tell(
-            [
-                OrderRejected(at=at, client_order_id=order.client_order_id, reason=reason),
-                CancelRejected(at=at, client_order_id=order.replaces or "", reason=reason),
-            ]
-        )
+        at, old = self._now(), order.replaces or ""
+        rejected = OrderRejected(at=at, client_order_id=order.client_order_id, reason=reason)
+        self._desk.tell([rejected, CancelRejected(at=at, client_order_id=old, reason=reason)])
 
     async def open_orders(self) -> tuple[BrokerOrder, ...]:
         """Return the orders that can still fill, oldest first; orders without a reference are others' and left out.

@@ -1,7 +1,11 @@
 """A breaker per endpoint: who does not answer is left alone for a while, and everybody may see so. Pure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+from tbot_bot.core.errors import BrokerUnavailable
+from tbot_bot.core.instants import seconds
 
 FAILURES_MAX: Final = 5
 """Requests in a row without an answer after which nobody asks any more."""
@@ -68,4 +72,41 @@ class Circuit:
         return min(PAUSE_FIRST_SECONDS * 2.0**doublings, PAUSE_LONGEST_SECONDS)
 
 
-__all__ = ["FAILURES_MAX", "PAUSE_FIRST_SECONDS", "PAUSE_LONGEST_SECONDS", "Circuit", "CircuitReading"]
+class Circuits:
+    """The circuits of one line, by family of requests, each made when its family is first asked."""
+
+    def __init__(self, seconds_now: Callable[[], float]) -> None:
+        """`seconds_now` is a clock that nobody can set."""
+        self._now = seconds_now
+        self._known: dict[str, Circuit] = {}
+
+    def of(self, family: str) -> Circuit:
+        """Return the circuit of `family`."""
+        return self._known.setdefault(family, Circuit(family))
+
+    def admit(self, family: str, *, insist: bool = False) -> None:
+        """Return where `family` may be asked; `insist`: also while its circuit is open.
+
+        Raises:
+            BrokerUnavailable: it is left alone for a while; nothing was asked.
+        """
+        wait = self.of(family).wait(self._now())
+        if wait and not insist:
+            found = self.of(family).reading(self._now())
+            told = f"{family}: not asked for {wait:.0f} s after {found.failures} failures: {found.problem}"
+            raise BrokerUnavailable(told, retry_after=seconds(wait))
+
+    def answered(self, family: str) -> None:
+        """Note an answer, whatever it said."""
+        self.of(family).succeeded()
+
+    def failed(self, family: str, problem: str) -> None:
+        """Note that no answer came."""
+        self.of(family).failed(self._now(), problem)
+
+    def readings(self) -> tuple[CircuitReading, ...]:
+        """Return how each is."""
+        return tuple(one.reading(self._now()) for one in self._known.values())
+
+
+__all__ = ["FAILURES_MAX", "PAUSE_FIRST_SECONDS", "PAUSE_LONGEST_SECONDS", "Circuit", "CircuitReading", "Circuits"]

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from tbot_bot.broker.circuit import Circuits
 from tbot_bot.broker.ibkr_wire import CONNECTIVITY, TRAILING, Connectivity
 from tbot_bot.core.backoff import Patience, pause_after
 from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable, CredentialsRejected
@@ -30,6 +31,8 @@ _RESTART_PATIENCE: Final = Patience(
     retries=0, deadline=Duration(SECOND), pause_first=Duration(SECOND // 2), pause_longest=Duration(15 * SECOND)
 )
 """Between attempts to connect: a gateway's restart takes a minute or two."""
+_URGENT: Final = frozenset({"executions"})
+"""Asked also while its circuit is open, as is whatever has no number: both tell what became of our orders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,8 @@ class GatewayLink:
         self._closed = True
         self.connections = 0
         """How many there have been."""
+        self.circuits = Circuits(lambda: asyncio.get_running_loop().time())
+        """Of each family of requests; what concerns our orders is asked also while one is open."""
         logging.getLogger("ib_async").setLevel(logging.CRITICAL)  # it writes account numbers; we tell what matters
 
     # --- what is asked of it -----------------------------------------------------------------------------------------
@@ -135,15 +140,25 @@ class GatewayLink:
         return self._up_since is not None
 
     async def ask(
-        self, what: str, request: "Callable[[IB], Awaitable[T]]", *, seconds: float = 0.0, ib: "IB | None" = None
+        self,
+        what: str,
+        request: "Callable[[IB], Awaitable[T]]",
+        *,
+        seconds: float = 0.0,
+        ib: "IB | None" = None,
+        family: str = "",
     ) -> T:
         """Return the answer to a request that has a number; `seconds` instead of the usual deadline.
 
+        `family` names those that share a circuit where `what` names more than they have in common.
+
         Raises:
-            BrokerUnavailable: none came in time, or the gateway answered with an error.
+            BrokerUnavailable: none came in time, or the gateway answered with an error; or nothing was asked,
+                since its circuit is open.
         """
-        line = ib or await self._ready()
-        return await self._in_time(what, request(line), seconds or self.endpoint.deadline_seconds)
+        line, kind = ib or await self._ready(), family or what
+        self.circuits.admit(kind, insist=ib is not None or kind in _URGENT)
+        return await self._in_time(what, request(line), seconds or self.endpoint.deadline_seconds, kind)
 
     async def ask_alone(self, what: str, request: "Callable[[IB], Awaitable[T]]", *, ib: "IB | None" = None) -> T:
         """Return the answer to a request without a number: one at a time, finished even if the caller gives up.
@@ -169,24 +184,29 @@ class GatewayLink:
         line = ib or await self._ready()  # before our turn: connecting asks alone, too
         async with self._turn:
             try:
-                return await self._in_time(what, request(line), self.endpoint.deadline_seconds)
+                return await self._in_time(what, request(line), self.endpoint.deadline_seconds, what)
             except BrokerUnavailable as problem:
                 if line is self._ib and line.isConnected():
                     self._drop(str(problem))
                 raise
 
-    async def _in_time(self, what: str, answer: Awaitable[T], seconds: float) -> T:
+    async def _in_time(self, what: str, answer: Awaitable[T], seconds: float, family: str) -> T:
         from ib_async.wrapper import RequestError
 
         try:
             async with asyncio.timeout(seconds):  # `wait_for` loses a cancel that comes with the answer (to 3.11)
-                return await answer
+                found = await answer
         except TimeoutError:
+            self.circuits.failed(family, f"no answer in {seconds:g} s")
             raise BrokerUnavailable(f"{what}: no answer from IB Gateway in {seconds:g} s") from None
         except RequestError as error:
+            self.circuits.answered(family)
             raise RequestFailed(f"{what}: {error.code}: {error.message}", code=error.code) from None
         except ConnectionError as error:
+            self.circuits.failed(family, str(error))
             raise BrokerUnavailable(f"{what}: {error}") from None
+        self.circuits.answered(family)
+        return found
 
     # --- connecting --------------------------------------------------------------------------------------------------
 

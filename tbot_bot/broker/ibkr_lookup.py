@@ -1,14 +1,15 @@
-"""Finding IB's contract for an instrument, once per instrument and connection."""
+"""Finding IB's contract for an instrument, once per instrument and connection; and asking what the account holds."""
 
 from typing import TYPE_CHECKING, Final
 
+from tbot_bot.broker.ibkr_account import SUMMARY_TAGS
 from tbot_bot.broker.ibkr_contracts import SMART, contract_of, stock_contract
 from tbot_bot.broker.ibkr_link import GatewayLink, RequestFailed
 from tbot_bot.core.errors import BrokerRefused
 from tbot_bot.core.instruments import Instrument
 
 if TYPE_CHECKING:
-    from ib_async import Contract
+    from ib_async import IB, AccountValue, Contract
 
 _NO_CONTRACT: Final = frozenset({200, 321})
 
@@ -42,7 +43,9 @@ class ContractDesk:
 
     async def _ask(self, name: str, contract: "Contract") -> "Contract":
         try:
-            found = await self._link.ask(f"contract of {name}", lambda ib: ib.reqContractDetailsAsync(contract))
+            found = await self._link.ask(
+                f"contract of {name}", lambda ib: ib.reqContractDetailsAsync(contract), family="contracts"
+            )
         except RequestFailed as failed:
             if failed.code in _NO_CONTRACT:
                 raise BrokerRefused(f"IB knows no {name}: {failed}") from None
@@ -58,3 +61,17 @@ class ContractDesk:
 
 def _fits(found: "Contract", wanted: "Contract") -> bool:
     return found.secType == wanted.secType and found.currency == wanted.currency
+
+
+async def account_summary(ib: "IB", account: str) -> "list[AccountValue]":
+    """Return the figures of `account`, asked anew."""
+    number = ib.client.getReqId()
+    answer = ib.wrapper.startReq(number)  # type: ignore[no-untyped-call]  # the library's own, here and below
+    ib.wrapper.acctSummary.clear()
+    ib.client.reqAccountSummary(number, "All", SUMMARY_TAGS)  # type: ignore[no-untyped-call]
+    try:
+        await answer
+    finally:
+        if ib.isConnected():
+            ib.client.cancelAccountSummary(number)  # type: ignore[no-untyped-call]  # IB serves two at a time
+    return [value for value in ib.wrapper.acctSummary.values() if value.account == account]

@@ -127,11 +127,15 @@ class IbkrMarket:
         chains = await self._link.ask(
             f"option chain of {request.underlying}",
             lambda ib: ib.reqSecDefOptParamsAsync(underlying.symbol, "", underlying.secType, underlying.conId),
+            family="option chains",
         )
         expiry = nearest_expiry(chains, underlying.symbol, request)
         wanted = _all_puts(underlying.symbol, expiry)
         details = await self._link.ask(
-            f"puts on {request.underlying}", lambda ib: ib.reqContractDetailsAsync(wanted), seconds=2 * READ_SECONDS
+            f"puts on {request.underlying}",
+            lambda ib: ib.reqContractDetailsAsync(wanted),
+            seconds=2 * READ_SECONDS,
+            family="option chains",
         )
         contracts = [one.contract for one in details if one.contract is not None]
         contracts.sort(key=lambda one: abs(Decimal(repr(one.strike)) - request.spot))
@@ -257,6 +261,7 @@ class IbkrMarket:
                     contract, to_datetime(end), f"{span} S", "1 min", "TRADES", useRTH=True, formatDate=2, timeout=0
                 ),
                 seconds=4 * READ_SECONDS,
+                family="history",
             )
         except RequestFailed as failed:
             if failed.code == _NO_DATA and "no data" in str(failed).lower():

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tbot_bot.core.errors import BrokerUnavailable
+from tbot_bot.broker.circuit import FAILURES_MAX
+from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.orders import BrokerOrderStatus, Side
 from tbot_bot.sandbox.faults import FaultKind, FaultRule
@@ -252,3 +253,32 @@ async def test_an_order_number_that_was_used_is_changed_for_the_next():
         await again.submit(order(STOP, limit=pit.price("0.9")))
         assert kinds(again.drain()) == ["OrderAcknowledged"]
         assert pit.resting() == [STOP]
+
+
+async def test_a_family_of_requests_that_gets_no_answers_is_left_alone_and_the_others_are_asked():
+    async with Pit() as pit:
+        broker = await pit.connected(deadline=0.05)
+        pit.breaks(FaultRule(kind=FaultKind.LATENCY, place="reqContractDetails", seconds=30.0))
+        for number in range(FAILURES_MAX):
+            with pytest.raises(BrokerUnavailable, match="no answer from IB Gateway"):
+                await broker.contracts.of_stock(f"AAA{number}")
+        with pytest.raises(BrokerUnavailable, match=r"contracts: not asked for . s after 5 failures: no answer in"):
+            await broker.contracts.of_stock("AAA9")
+        (open_one,) = [one for one in broker.circuits() if one.open_seconds]
+        assert (open_one.endpoint, open_one.failures) == ("contracts", FAILURES_MAX)
+        broker.link.circuits.admit("account")  # nothing is held against it
+
+
+async def test_a_gateway_without_a_word_on_orders_is_sent_no_opening_one_and_every_closing_one():
+    async with Pit() as pit:
+        broker = await pit.connected()
+        await broker.submit(order(ENTRY))
+        await pit.events(broker, fills)
+        for _ in range(FAILURES_MAX):
+            broker.link.circuits.failed("orders", "no word from IB Gateway in 2 s")
+        with pytest.raises(BrokerRefused, match=r"orders: not asked for .* s after 5 failures: no word"):
+            await broker.submit(order(f"{ENTRY[:-1]}2", limit=pit.price("0.9")))
+        await broker.submit(order(STOP, Side.SELL, stop=pit.price("0.9")))
+        assert pit.placed() == [ENTRY, STOP]
+        await broker.submit(order(f"{ENTRY[:-1]}2", limit=pit.price("0.9")))  # the answer has closed the circuit
+        assert pit.placed() == [ENTRY, STOP, f"{ENTRY[:-1]}2"]
