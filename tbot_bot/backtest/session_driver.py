@@ -49,6 +49,12 @@ Closed = Callable[[Step], BarsClosed]
 Heard = Callable[[Event, Sequence[Output]], None]
 """Listens to every input and what the engine answers to it."""
 
+_HEEDED: Final = frozenset({
+    SubmitOrder, CancelOrder, ReplaceOrder, ReadPutQuotes, ReadVix, WatchSymbols, TradeRecord, SignalDropped,
+    TradeApproved, BrokerHalted, EngageKillSwitch, CandidatesChosen,
+})  # fmt: skip
+"""Outputs that something is done with; the others tell the story of the session, which nobody reads here."""
+
 
 class SessionDriver:
     """Feeds one engine from the embedded market until its session is over."""
@@ -117,7 +123,8 @@ class SessionDriver:
             if self._heard is not None:
                 self._heard(told, outputs)
             for output in outputs:
-                waiting.extend(self._perform(output))
+                if type(output) in _HEEDED:
+                    waiting.extend(self._perform(output))
 
     def _close(self, step: Step, what_closed: Closed) -> None:
         """Tell the rest of a step, unless its opening prices have ended the session."""

@@ -4,6 +4,7 @@ A stop lives once the broker has taken it on. One that is on its way is given ti
 away is placed again; what stays unprotected is alarmed, and left if the broker will not have a stop at all.
 """
 
+from decimal import Decimal
 from typing import Final
 
 from tbot_bot.core.commands import RaiseAlert, Severity
@@ -25,8 +26,7 @@ _NOT_YET: Final = frozenset({OrderState.INTENT, OrderState.SUBMITTING, OrderStat
 
 def is_protected(state: SessionState, trade: Trade) -> bool:
     """Return whether one live stop covers all that `trade` holds."""
-    live = [order for order in state.open_orders_of(trade, Leg.STOP) if order.state not in _NOT_YET]
-    return max((order.remaining for order in live), default=ZERO) >= state.held(trade)
+    return _covered(state, trade) >= state.held(trade)
 
 
 def unprotected(state: SessionState) -> list[Trade]:
@@ -34,8 +34,14 @@ def unprotected(state: SessionState) -> list[Trade]:
     return [
         trade
         for trade in state.active_trades()
-        if not trade.exit_code and state.held(trade) > ZERO and not is_protected(state, trade)
+        if not trade.exit_code and (held := state.held(trade)) > ZERO and _covered(state, trade) < held
     ]
+
+
+def _covered(state: SessionState, trade: Trade) -> Decimal:
+    """Return the quantity that the largest live stop covers."""
+    live = [order for order in state.open_orders_of(trade, Leg.STOP) if order.state not in _NOT_YET]
+    return max((order.remaining for order in live), default=ZERO)
 
 
 def note(state: SessionState) -> list[Trade]:

@@ -19,6 +19,7 @@ from tbot_bot.trading.orders_bot import Order, OrderState
 from tbot_bot.trading.spec import SessionSpec
 
 START_OF_TIME: Final = Instant(0)
+_LEAVING: Final = (Leg.STOP, Leg.EXIT)
 
 
 class TradeState(StrEnum):
@@ -177,7 +178,14 @@ class SessionState:
 
     def held(self, trade: Trade) -> Decimal:
         """Return the quantity that `trade` holds: entry executions less stop and exit executions."""
-        return self.filled(trade, (Leg.ENTRY,)) - self.filled(trade, (Leg.STOP, Leg.EXIT))
+        total = ZERO
+        for leg, order_id in trade.order_ids:
+            for fill in self.orders[order_id].fills:
+                if leg is Leg.ENTRY:
+                    total += fill.quantity
+                elif leg in _LEAVING:
+                    total -= fill.quantity
+        return total
 
     def fills_of(self, trade: Trade, legs: Iterable[Leg]) -> list[Fill]:
         """Return the executions of `legs`, in order of the orders."""
