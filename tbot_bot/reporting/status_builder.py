@@ -20,6 +20,8 @@ from tbot_bot.reporting.status_logger import (
     BotState,
     BotStatus,
     BrokerLink,
+    CanaryResult,
+    OpenCircuit,
     OpenPosition,
     Realized,
     WaitingSignal,
@@ -41,6 +43,8 @@ class ProcessFacts:
     journal_sequence: int
     brokers: tuple[BrokerLink, ...] = ()
     api_retries: int = 0
+    circuits: tuple[OpenCircuit, ...] = ()
+    canary: CanaryResult | None = None
 
 
 @dataclass(slots=True)
@@ -153,6 +157,8 @@ class StatusBuilder:
             defense_mode=DEFENSE_TAG in self._spec.tags,
             kill_switch=self._halted,
             journal_sequence=process.journal_sequence,
+            circuits=process.circuits,
+            canary=process.canary,
         )
 
     def _state(self) -> BotState:
@@ -287,6 +293,7 @@ def idle_status(
         realized=(), realized_total=ZERO, unrealized_total=ZERO, brokers=process.brokers, data_age_seconds=None,
         last_errors=(), api_retries=process.api_retries, entries_suspended="", defense_mode=defense_mode,
         kill_switch=state is BotState.HALTED, journal_sequence=process.journal_sequence,
+        circuits=process.circuits, canary=process.canary,
     )  # fmt: skip
 
 

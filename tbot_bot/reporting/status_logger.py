@@ -6,6 +6,7 @@ the moment it names, and a reader says in words when that moment is long past or
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -110,6 +111,33 @@ class BrokerLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCircuit:
+    """Requests that a broker has left unanswered so often in a row that they are left alone for a while."""
+
+    broker: str
+    endpoint: str
+    """Address, or family of requests."""
+    failures: int
+    """In a row."""
+    open_seconds: float
+    """Until one of them is tried again."""
+    problem: str
+    """What the last failure said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryResult:
+    """The last canary of the day in hand: what was proved before the open."""
+
+    day: date
+    at: Instant
+    """Wall clock."""
+    passed: bool
+    failures: tuple[str, ...]
+    """What did not work, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BotStatus:
     """All of `output/status_bot.json`. Counts and results are those of the present session."""
 
@@ -151,6 +179,9 @@ class BotStatus:
     defense_mode: bool
     kill_switch: bool
     journal_sequence: int
+    circuits: tuple[OpenCircuit, ...] = ()
+    canary: CanaryResult | None = None
+    """None where none has run for the day in hand."""
 
 
 class Trouble(StrEnum):
@@ -214,6 +245,6 @@ def read_status(path: Path, now: Instant, *, stale_seconds: float = _STALE_SECON
 
 
 __all__ = [
-    "STATE_OF_PHASE", "BotState", "BotStatus", "BrokerLink", "OpenPosition", "Realized", "StatusReading", "Trouble",
-    "WaitingSignal", "read_status", "status_bytes", "write_status",
+    "STATE_OF_PHASE", "BotState", "BotStatus", "BrokerLink", "CanaryResult", "OpenCircuit", "OpenPosition", "Realized",
+    "StatusReading", "Trouble", "WaitingSignal", "read_status", "status_bytes", "write_status",
 ]  # fmt: skip

@@ -45,9 +45,10 @@ class CanaryKeeper:
         journal: JournalReader,
         log: FilteringBoundLogger,
         fail: Callable[[str, BaseException], None],
+        ran: Callable[[date], None] = lambda _: None,
     ) -> None:
-        """`fail` journals an error and alerts."""
-        self._records, self._journal, self._log, self._fail = records, journal, log, fail
+        """`fail` journals an error and alerts; `ran` hears of whose day there may be a new result."""
+        self._records, self._journal, self._log, self._fail, self._ran = records, journal, log, fail, ran
         self._tried: set[tuple[date, int]] = set()
         self._turn = asyncio.Lock()
         self._early: asyncio.Task[None] | None = None
@@ -65,6 +66,7 @@ class CanaryKeeper:
             await asyncio.wait([self._early])
             self._early = None
         await self._prove(settings, hand)
+        self._ran(hand.day)  # also where a person has run one
         try:
             last = last_canary(self._journal, hand.day)
         except TbotError as error:
@@ -85,6 +87,7 @@ class CanaryKeeper:
                 return
             self._tried.add((hand.day, hand.run))
             await self._run(settings, hand)
+            self._ran(hand.day)
 
     async def _run(self, settings: Settings, hand: DayInHand) -> None:
         quick = is_embedded(settings.bot) or not isinstance(hand.clock, RealClock)

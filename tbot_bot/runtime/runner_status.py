@@ -13,7 +13,8 @@ from tbot_bot.journal.store import JournalReader
 from tbot_bot.reporting.atomic import RecordsError
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_builder import ProcessFacts, StatusBuilder
-from tbot_bot.reporting.status_logger import BotState, BrokerLink, write_status
+from tbot_bot.reporting.status_logger import BotState, BrokerLink, OpenCircuit, write_status
+from tbot_bot.runtime.canary_told import canary_of
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.watchdog_bot import LinkBoard, LinkReading
 from tbot_bot.trading.spec import SessionSpec
@@ -40,6 +41,7 @@ class RunnerStatus:
         """`complain` hears of a status file that cannot be written; `links` says how the brokers are."""
         self._records, self._journal, self._version, self._complain = records, journal, version, complain
         self._builder = StatusBuilder(spec)
+        self._canary = canary_of(journal, spec.day)
         self._links = links or LinkBoard()
         self._halted = {broker.name: broker.halted for broker in spec.brokers}
         self._changed = True
@@ -78,6 +80,8 @@ class RunnerStatus:
             written_at=now,
             journal_sequence=self._journal.head().seq,
             brokers=tuple(self._link(name, halted=halted) for name, halted in self._halted.items()),
+            circuits=self._circuits(),
+            canary=self._canary,
         )
         try:
             status = self._builder.build(facts)
@@ -88,6 +92,19 @@ class RunnerStatus:
             self._complain(str(error))
             return
         self._changed, self._written_at = False, now
+
+    def _circuits(self) -> tuple[OpenCircuit, ...]:
+        return tuple(
+            OpenCircuit(
+                broker=name,
+                endpoint=one.endpoint,
+                failures=one.failures,
+                open_seconds=round(one.open_seconds, 1),
+                problem=one.problem,
+            )
+            for name, found in sorted(self._links.circuits.items())
+            for one in found
+        )
 
     def _link(self, name: str, *, halted: bool) -> BrokerLink:
         found = self._links.readings.get(name, LinkReading())

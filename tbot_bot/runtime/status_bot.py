@@ -10,7 +10,14 @@ from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import iso
 from tbot_bot.core.money import plain
 from tbot_bot.reporting.report_router import OutputPaths
-from tbot_bot.reporting.status_logger import BotStatus, OpenPosition, WaitingSignal, read_status
+from tbot_bot.reporting.status_logger import (
+    BotStatus,
+    CanaryResult,
+    OpenCircuit,
+    OpenPosition,
+    WaitingSignal,
+    read_status,
+)
 from tbot_bot.runtime.background import say
 from tbot_bot.runtime.clock import wall_now
 
@@ -48,6 +55,10 @@ def status_lines(status: BotStatus) -> Iterator[str]:
     for broker in status.brokers:
         state = "connected" if broker.connected else "not connected"
         yield f"broker {broker.name} {state}{', halted' if broker.halted else ''}"
+    for circuit in status.circuits:
+        yield circuit_line(circuit)
+    if status.canary is not None:
+        yield canary_line(status.canary)
     if status.kill_switch:
         yield "the kill switch is engaged"
     if status.entries_suspended:
@@ -60,6 +71,18 @@ def waiting_line(signal: WaitingSignal) -> str:
     """Return a signal that waits for a person as one line; its id first is what a person has to copy."""
     wish = f"{signal.symbol} {signal.side} at {plain(signal.price)}"
     return f"waiting for confirmation: {signal.trade_id} ({wish}; lapses {iso(signal.lapses_at)})"
+
+
+def circuit_line(circuit: OpenCircuit) -> str:
+    """Return what is left alone for a while, and why, as one line."""
+    asked = f"not asked for {circuit.open_seconds:.0f} s after {circuit.failures} failures"
+    return f"broker {circuit.broker}: {circuit.endpoint} {asked}: {circuit.problem}"
+
+
+def canary_line(canary: CanaryResult) -> str:
+    """Return what the canary before the open found as one line."""
+    told = "passed" if canary.passed else f"FAILED, no session begins: {'; '.join(canary.failures)}"
+    return f"canary of {canary.day.isoformat()} {told}"
 
 
 def _position(position: OpenPosition) -> str:

@@ -103,7 +103,7 @@ class Supervisor:
             tell=self._voice.tell, fail=self._voice.trouble,
         )  # fmt: skip
         self._book = self._house.book
-        self._canary = CanaryKeeper(room.records, room.journal, room.log, self._voice.trouble)
+        self._canary = CanaryKeeper(room.records, room.journal, room.log, self._voice.trouble, self._voice.canary_ran)
         self._alarm = Alarm(self._scheduler)
         self._systemd = SdNotify()
         self._fed_at = 0.0
@@ -161,6 +161,7 @@ class Supervisor:
         if plan.closed:
             self._voice.tell(f"{plan.day.isoformat()} has no sessions: {plan.closed}")
         self._book.day_begins(plan, hand.clock)
+        self._voice.canary_ran(hand.day)
         free_at = Instant(0)
         for planned in plan.sessions:
             session = SessionId(day=hand.day, strategy=planned.strategy, run=hand.run)

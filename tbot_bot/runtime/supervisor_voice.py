@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Final, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -17,7 +18,8 @@ from tbot_bot.journal.store import Entry, Journal
 from tbot_bot.reporting.noted import ErrorRaised, Noted, SessionSkipped
 from tbot_bot.reporting.report_router import OutputPaths
 from tbot_bot.reporting.status_builder import ProcessFacts, idle_status
-from tbot_bot.reporting.status_logger import BotState, BotStatus, read_status, write_status
+from tbot_bot.reporting.status_logger import BotState, BotStatus, CanaryResult, read_status, write_status
+from tbot_bot.runtime.canary_told import canary_of
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.defense_mode import DefenseBook
 from tbot_bot.runtime.schedule import PlannedSession
@@ -58,6 +60,7 @@ class Voice:
         self.defense_forced = False
         """Whether the setting forces defense mode."""
         self._idle_reason = "starting"
+        self._canary: CanaryResult | None = None
         self._status_at = Instant(0)
         self._last_trouble = ("", "")
 
@@ -113,6 +116,10 @@ class Voice:
         self._note(SessionSkipped(at=at, day=session.day, strategy=planned.strategy, reason=reason), at, str(session))
         self.tell(f"{session} is skipped: {reason}")
 
+    def canary_ran(self, day: date) -> None:
+        """Show from now on what the last canary of `day` found, if one has run."""
+        self._canary = canary_of(self._journal, day)
+
     def idle(self, reason: str) -> None:
         """Say what is waited for."""
         self._idle_reason = reason
@@ -136,6 +143,7 @@ class Voice:
             pid=os.getpid(),
             written_at=self._status_at,
             journal_sequence=self._journal.head().seq,
+            canary=self._canary,
         )
         status = idle_status(
             facts,

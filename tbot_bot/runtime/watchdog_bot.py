@@ -52,6 +52,8 @@ class LinkBoard:
     """Where the watchdog of a session leaves its readings, by link; status and metrics read them."""
 
     readings: dict[str, LinkReading] = field(default_factory=dict)
+    circuits: dict[str, tuple[CircuitReading, ...]] = field(default_factory=dict)
+    """Those that are open, by link."""
 
 
 @runtime_checkable
@@ -143,7 +145,8 @@ class Watchdog:
         """Take note of what the adapter asks no more, since it failed again and again."""
         if not isinstance(link.broker, HasCircuits):
             return
-        broken = [one for one in link.broker.circuits() if one.open_seconds > 0]
+        broken = tuple(one for one in link.broker.circuits() if one.open_seconds > 0)
+        self._board.circuits[name] = broken
         told = "; ".join(f"{one.endpoint} failed {one.failures} times in a row: {scrub(one.problem)}" for one in broken)
         if told and not link.signs.circuit:
             self.hear(name, told)

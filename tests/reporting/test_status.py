@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +17,16 @@ from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import SECOND, later
 from tbot_bot.reporting.report_router import records_for
 from tbot_bot.reporting.status_builder import ProcessFacts, StatusBuilder, idle_status
-from tbot_bot.reporting.status_logger import BotState, BrokerLink, Trouble, read_status, write_status
+from tbot_bot.reporting.status_logger import (
+    BotState,
+    BrokerLink,
+    CanaryResult,
+    OpenCircuit,
+    Trouble,
+    read_status,
+    write_status,
+)
+from tbot_bot.runtime.status_bot import status_lines
 from tests.reporting.days import at, decided, filled, open_story, signal, spec
 
 NOW = at(500)
@@ -102,6 +112,21 @@ def test_a_kill_is_shown_as_halted_with_who_and_why():
         True,
         "kill switch, by anna: fire",
     )
+
+
+def test_open_circuits_and_the_canary_are_shown_in_words_and_satisfy_the_schema(tmp_path):
+    records = records_for(tmp_path, Mode.PAPER, test_mode=True)
+    failed = CanaryResult(day=date(2025, 9, 2), at=NOW, passed=False, failures=("disk: full", "ibkr: no answer"))
+    circuit = OpenCircuit(broker="ibkr", endpoint="history", failures=6, open_seconds=3.6, problem="no answer in 20 s")
+    status = replace(after(5), circuits=(circuit,), canary=failed)
+    write_status(records, status)
+    assert read_status(records.status, NOW).status == status
+    schema = json.loads((Path(tbot_bot.reporting.__file__).parent / "schemas" / "status.schema.json").read_text())
+    Draft202012Validator(schema).validate(json.loads(records.status.read_text()))
+    told = list(status_lines(status))
+    assert "broker ibkr: history not asked for 4 s after 6 failures: no answer in 20 s" in told
+    assert "canary of 2025-09-02 FAILED, no session begins: disk: full; ibkr: no answer" in told
+    assert "canary of 2025-09-02 passed" in status_lines(replace(status, canary=replace(failed, passed=True)))
 
 
 @pytest.mark.parametrize("count", [0, 5, 9, 100])

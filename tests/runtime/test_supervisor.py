@@ -158,7 +158,8 @@ def test_sigterm_in_any_phase_closes_everything_and_ends_with_status_zero(instal
 
     assert supervisor.wait(timeout=PATIENCE_SECONDS) == 0
     assert all(row["exit_price"] for row in (installation.trades() if phase == "monitoring" else []))
-    assert installation.read("output", "status_bot.json")["state"] == BotState.SHUTDOWN
+    status = installation.read("output", "status_bot.json")
+    assert (status["state"], status["canary"]["passed"]) == (BotState.SHUTDOWN, True)
     assert installation.control.peek(Flag.STOP) is None  # obeyed, and set aside
     installation.assert_sound()
 

@@ -298,6 +298,7 @@ async def test_a_circuit_that_opens_stops_entries_until_it_is_tried_again():
     await dog.look(NOON)
     assert board.readings["moody"].state is LinkState.DEGRADED
     assert "GET /v2/positions failed 5 times in a row: HTTP 503" in board.readings["moody"].reason
+    assert [one.endpoint for one in board.circuits["moody"]] == ["GET /v2/positions"]
     seconds[0] = 1.9
     await dog.look(NOON)
     assert [type(event) for event in shell.taken] == [LinkImpaired]
@@ -305,6 +306,7 @@ async def test_a_circuit_that_opens_stops_entries_until_it_is_tried_again():
     circuit.succeeded()
     await dog.look(NOON)
     assert [type(event) for event in shell.taken] == [LinkImpaired, LinkRestored]
+    assert board.circuits["moody"] == ()
 
 
 async def test_late_data_is_told_once_and_its_recovery_too():
@@ -320,7 +322,7 @@ async def test_late_data_is_told_once_and_its_recovery_too():
 
 def test_the_status_file_shows_how_each_broker_is(tmp_path):
     records = OutputPaths(home=tmp_path, mode=Mode.PAPER)
-    journal: Any = SimpleNamespace(head=lambda: SimpleNamespace(seq=7))
+    journal: Any = SimpleNamespace(head=lambda: SimpleNamespace(seq=7), rows=lambda **_: ())
     board = LinkBoard()
     board.readings["sim"] = LinkReading(
         state=LinkState.DOWN, reason="a reset line", p50=0.1, p95=0.2, p99=0.3, silent=42.0, drift=Duration(SECOND)
