@@ -307,12 +307,11 @@ class AlpacaBook:
         return [*events, *self._end(order, page)]
 
     def _trailed(self, page: _Page, order: WireOrder) -> list[OrderEvent]:
-        """Tell where a trailing stop stands; one that is told behind where it stood is an older word."""
+        """Tell where a trailing stop stands now and then; what lies behind where it stood is an older word."""
         at, stop = order.stop_price, page.request.stop
         if at is None or not page.acknowledged or not order.status.open or not isinstance(stop, TrailingTrigger):
             return []
-        known = page.stands_at
-        if known is not None and (at >= known if stop.rising else at <= known):
+        if not replace(stop, price=at).is_news_after(page.stands_at):
             return []
         page.stands_at = at
         return [StopTrailed(at=self._now(), client_order_id=order.client_order_id, price=at)]

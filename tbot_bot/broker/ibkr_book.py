@@ -145,13 +145,14 @@ class Book:
         return [event for event in events if kept.followed]
 
     def _trailed(self, name: str, kept: Kept, sight: Sighting) -> Iterator[OrderEvent]:
-        """Tell where a stop that IB moves stands; one that is told behind where it stood is an older word."""
-        stop, known = sight.request.stop, kept.stands_at
+        """Tell where a stop that IB moves stands now and then; what lies behind where it stood is an older word."""
+        stop, known = sight.request.stop, kept.request.stop
         if not isinstance(stop, TrailingTrigger) or not kept.acknowledged or kept.over:
             return
-        if known is None or (stop.price < known if stop.rising else stop.price > known):
-            kept.stands_at = stop.price
+        if known is None or (stop.price < known.price if stop.rising else stop.price > known.price):
             kept.request = replace(kept.request, stop=stop)
+        if kept.followed and stop.is_news_after(kept.stands_at):
+            kept.stands_at = stop.price
             yield StopTrailed(at=self.now(), client_order_id=name, price=stop.price)
 
     def _stands(self, name: str, kept: Kept, standing: Standing) -> Iterator[OrderEvent]:

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from tbot_bot.core.codec import record
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.orders import StopTrigger
+
+TOLD_STEP: Final = Decimal("0.05")
+"""Of the distance: a stop that moved by less is not told again."""
 
 
 @record
@@ -23,6 +27,12 @@ class TrailingTrigger(StopTrigger):
     def percent(self) -> Decimal:
         """Return the distance in percent, as brokers want it."""
         return (self.trail * 100).normalize()
+
+    def is_news_after(self, told: Decimal | None) -> bool:
+        """Return whether this one is far enough ahead of where it was told to stand; each move would be a flood."""
+        if told is None:
+            return True
+        return (told - self.price if self.rising else self.price - told) >= TOLD_STEP * self.trail * self.price
 
     @property
     def fixed(self) -> StopTrigger:
