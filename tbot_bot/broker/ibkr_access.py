@@ -8,8 +8,12 @@ from tbot_bot.config.error_handler import ConfigError, ConfigProblem
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.instants import SECOND
 
-DEADLINE_SECONDS_MAX: Final = 10.0
-"""A gateway on this machine that needs longer for one answer is not well, however patient `API_TIMEOUT` is."""
+DEADLINE_SECONDS_MAX: Final = 5.0
+"""A gateway on this machine that needs longer for one answer is not well, however patient `API_TIMEOUT` is.
+
+A session does nothing else while an order waits for its answer, which takes one deadline and a quarter at a mute
+gateway: two such orders in a row have to end before the supervisor takes the session for blind.
+"""
 
 
 def ibkr_endpoint(settings: Settings, client_id: int | None = None) -> tuple[Endpoint, bool]:

@@ -184,15 +184,16 @@ class GatewayLink:
         line = ib or await self._ready()  # before our turn: connecting asks alone, too
         async with self._turn:
             try:
-                return await self._in_time(what, request(line), self.endpoint.deadline_seconds, what)
+                return await self._in_time(what, request(line), self.endpoint.deadline_seconds)
             except BrokerUnavailable as problem:
                 if line is self._ib and line.isConnected():
                     self._drop(str(problem))
                 raise
 
-    async def _in_time(self, what: str, answer: Awaitable[T], seconds: float, family: str) -> T:
+    async def _in_time(self, what: str, answer: Awaitable[T], seconds: float, family: str = "") -> T:
         from ib_async.wrapper import RequestError
 
+        family = family or what
         try:
             async with asyncio.timeout(seconds):  # `wait_for` loses a cancel that comes with the answer (to 3.11)
                 found = await answer

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from tbot_bot.broker.circuit import FAILURES_MAX
+from tbot_bot.broker.ibkr_access import DEADLINE_SECONDS_MAX
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
-from tbot_bot.core.instants import Instant
+from tbot_bot.core.instants import SECOND, Instant
 from tbot_bot.core.orders import BrokerOrderStatus, Side
+from tbot_bot.runtime.vital_signs import BLIND_MAX
 from tbot_bot.sandbox.faults import FaultKind, FaultRule
 from tests.broker.ibkr_kit import ENTRY, STOP, STOP2, SYMBOL, TEN, Pit, fills, kinds, order
 
@@ -282,3 +284,17 @@ async def test_a_gateway_without_a_word_on_orders_is_sent_no_opening_one_and_eve
         assert pit.placed() == [ENTRY, STOP]
         await broker.submit(order(f"{ENTRY[:-1]}2", limit=pit.price("0.9")))  # the answer has closed the circuit
         assert pit.placed() == [ENTRY, STOP, f"{ENTRY[:-1]}2"]
+
+
+async def test_a_mute_gateway_holds_an_order_up_for_one_deadline_and_a_quarter_at_most():
+    """A session does nothing else meanwhile: two of them in a row must end before it counts as blind."""
+    assert 2 * 1.25 * DEADLINE_SECONDS_MAX < BLIND_MAX / SECOND
+    async with Pit() as pit:
+        broker = await pit.connected(deadline=0.8)
+        await broker.submit(order(ENTRY))
+        await pit.events(broker, fills)
+        pit.breaks(FaultRule(kind=FaultKind.LATENCY, place="placeOrder", seconds=30.0))  # and it hears nothing else
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(BrokerUnavailable):
+            await broker.submit(order(f"{ENTRY[:-1]}2", limit=pit.price("0.9")))
+        assert asyncio.get_running_loop().time() - began < 1.5 * 0.8
