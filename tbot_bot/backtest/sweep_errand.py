@@ -12,20 +12,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from tbot_bot.backtest.array_cache import digest_of
-from tbot_bot.backtest.bar_arrays import bar_files_of
 from tbot_bot.backtest.campaign import Setting
 from tbot_bot.backtest.model import BacktestRequest, EngineChoice, Overrides
 from tbot_bot.backtest.performance_metrics import DayOutcome, Performance, TradeOutcome
-from tbot_bot.backtest.run_manifest import Digest, overrides_of, trading_settings
+from tbot_bot.backtest.run_manifest import Digest, inputs_of, overrides_of, trading_settings
 from tbot_bot.config.assignments import ENV_FILE
 from tbot_bot.config.env import EnvSettings
 from tbot_bot.config.error_handler import DataError
 from tbot_bot.config.model import variables
 from tbot_bot.config.named_files import BLOCK_LIST
 from tbot_bot.core.calendar import trading_day
-from tbot_bot.marketdata.feed import FUNDAMENTALS_FILE
 
+_NOWHERE: Final = Path("no-such-home")
 _STAND_IN: Final = "changeme"
 _LOGINS: Final = ("ALPACA_", "IBKR_")
 """Settings that say a login is there are checked for it; the sweep logs in nowhere."""
@@ -47,7 +45,7 @@ class Errand:
     """What is common to the tasks, with every trading setting among its overrides. Its cache is used where it is a
     folder that can be written; elsewhere a worker keeps one of its own."""
     inputs: tuple[Digest, ...]
-    """Data files, the fundamentals beside them and the VIX: a worker's own must be these."""
+    """Every data file: a worker's own must be these."""
     files: tuple[HomeFile, ...]
 
 
@@ -115,21 +113,19 @@ def errand_of(request: BacktestRequest, setting: Setting, varied: Iterable[str] 
     files = [HomeFile(path=path.as_posix(), content=(home / path).read_bytes()) for path in found]
     return Errand(
         request=replace(request, overrides=overrides_of(trading_settings(setting.lines))),
-        inputs=data_inputs(request.data, request.vix, request.cache),
+        inputs=data_inputs(request),
         files=(HomeFile(path=ENV_FILE, content=_env_of(setting)), *files),
     )
 
 
-def data_inputs(data: Path, vix: Path | None, cache: Path | None) -> tuple[Digest, ...]:
-    """Return a digest of every data file by name: bars, the fundamentals beside them, the VIX.
+def data_inputs(request: BacktestRequest) -> tuple[Digest, ...]:
+    """Return a digest of every data file that `request` names; what its home holds is not among them.
 
     Raises:
         DataError: one of them is not there or cannot be read.
     """
-    beside = (data if data.is_dir() else data.parent) / FUNDAMENTALS_FILE
-    paths = [*bar_files_of(data)[0], *([beside] if beside.is_file() else []), *([vix] if vix is not None else [])]
     try:
-        return tuple(Digest(name=path.name, sha256=digest_of(path, cache)) for path in paths)
+        return inputs_of(replace(request, home=_NOWHERE), ())
     except OSError as error:
         mend = "Check the path and its rights."
         raise DataError(f"cannot be read: {error.strerror}", where=str(error.filename), mend=mend) from error

@@ -17,6 +17,7 @@ from tbot_bot.backtest.sweep_errand import Outcome
 from tbot_bot.backtest.sweep_grid import Axis, Grid
 from tbot_bot.backtest.sweep_plan import SweepPlan
 from tbot_bot.backtest.sweep_result import Judged
+from tbot_bot.core.money import plain
 
 _TOP: Final = 10
 _LUCK_LIKELY: Final = 0.5
@@ -76,6 +77,17 @@ def origin(plan: SweepPlan) -> str:
         f'<p class="quiet">Version {escape(plan.version)}. The JSON file beside this page has digests of data and '
         "code.</p>"
         f"<details><summary>All other settings</summary><pre>{escape(settings)}</pre></details>"
+    )
+
+
+def executed(request: BacktestRequest) -> str:
+    """Return how orders were executed, in words."""
+    model = request.execution
+    borrow = "" if model.borrow is None else f", shorts as {model.borrow.name} lets them"
+    puts = "modelled" if model.chains is None else f"from {model.chains.name} where it has them"
+    return (
+        f"Executions: slippage {model.slippage}, at most {plain(model.volume_cap * 100)} % of a bar's volume, prices "
+        f"of puts {puts}{borrow}."
     )
 
 
@@ -255,10 +267,11 @@ def _notes(page: SweepPage) -> str:
             "Every set saw the same days. A set that was chosen on them has no out-of-sample result: "
             "tbot backtest walk-forward makes one."
         ),
+        executed(page.request),
         *([f"The array engine could not run this: {fallback}"] if fallback else []),
         *page.notes,
     ]
     return "<h2>What this can and cannot say</h2><ul>" + "".join(f"<li>{escape(one)}</li>" for one in lines) + "</ul>"
 
 
-__all__ = ["SweepPage", "origin", "page_of", "settings_words", "sign", "tiles_of", "whole_page"]
+__all__ = ["SweepPage", "executed", "origin", "page_of", "settings_words", "sign", "tiles_of", "whole_page"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Final
@@ -15,6 +15,7 @@ from tbot_bot.backtest.run_manifest import (
     Library,
     changed_digests,
     code_digests,
+    executions_of,
     library_versions,
     trading_settings,
 )
@@ -23,12 +24,15 @@ from tbot_bot.backtest.sweep_grid import GRID, Grid
 from tbot_bot.config.assignments import ENV_FILE
 from tbot_bot.config.error_handler import ConfigError, ConfigProblem
 from tbot_bot.core.identity import StrategyName
+from tbot_bot.reporting.shapes import text_of, to_plain
 
 LAYOUT: Final = 1
 """Of plans and outcomes; raised when a field comes or changes its meaning."""
 _SHOWN: Final = 5
 _NAMING_FILES: Final = ("UNIVERSE", "INVERSE_ETF_MAP")
-_SAID: Final = frozenset({"home", "data", "first", "last", "vix", "strategies", "overrides", "engine", "cache"})
+_SAID: Final = frozenset(
+    {"home", "data", "first", "last", "vix", "strategies", "overrides", "engine", "execution", "cache"}
+)
 """Fields of a request that a plan has by themselves or by the content they name."""
 _BUILD: Final = frozenset({"VERSION_TAG", "BUILD_MODE"})
 
@@ -94,7 +98,7 @@ def planned(request: BacktestRequest, grid: Grid, what: str) -> Planned:
         strategies=request.strategies,
         engine=request.engine,
         settings=tuple(line for line in trading_settings(setting.lines) if line.partition("=")[0] not in _BUILD),
-        further=tuple(f"{one.name}={getattr(request, one.name)!r}" for one in fields(request) if one.name not in _SAID),
+        further=tuple(_further(request)),
         inputs=(*errand.inputs, *named),
         version=tbot_bot.__version__,
         code=tuple(code_digests()),
@@ -129,10 +133,18 @@ def _asked_otherwise(before: SweepPlan, now: SweepPlan) -> Sequence[str]:
         ("--strategy", ", ".join(before.strategies) or "the sequence", ", ".join(now.strategies) or "the sequence"),
         ("--engine", before.engine.value, now.engine.value),
     )
-    found += [f"{name} was {then} and is {today}" for name, then, today in pairs if then != today]
+    found += [f"{name}: {then}, and now {today}" for name, then, today in pairs if then != today]
     known, today = (dict(_pair(line) for line in (*plan.settings, *plan.further)) for plan in (before, now))
     names = [name for name in sorted(known.keys() | today.keys()) if known.get(name) != today.get(name)]
     return found + [f"setting {name} was {known.get(name)} and is {today.get(name)}" for name in names]
+
+
+def _further(request: BacktestRequest) -> Iterator[str]:
+    """Yield every field of `request` that a plan has no place for, so that none that comes is forgotten."""
+    yield f"execution={text_of(to_plain(executions_of(request.execution)))}"
+    for one in fields(request):
+        if one.name not in _SAID:
+            yield f"{one.name}={getattr(request, one.name)!r}"
 
 
 def _pair(line: str) -> tuple[str, str]:

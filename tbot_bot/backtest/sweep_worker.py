@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -95,7 +95,7 @@ def require_inputs(errand: Errand, cache: Path | None) -> None:
     Raises:
         DataError: they are not, or they are others.
     """
-    odd = list(changed_digests("data file", errand.inputs, data_inputs(errand.request.data, errand.request.vix, cache)))
+    odd = list(changed_digests("data file", errand.inputs, data_inputs(replace(errand.request, cache=cache))))
     if odd:
         mend = "Put the same files there, then give the same command again."
         raise DataError(

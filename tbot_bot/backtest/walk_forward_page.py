@@ -13,7 +13,7 @@ from tbot_bot.backtest.resampling import Figures
 from tbot_bot.backtest.summary_lines import dollars, figure_rows, percent, ratio
 from tbot_bot.backtest.sweep_errand import Outcome
 from tbot_bot.backtest.sweep_grid import Axis, Grid
-from tbot_bot.backtest.sweep_page import origin, sign, tiles_of, whole_page
+from tbot_bot.backtest.sweep_page import executed, origin, sign, tiles_of, whole_page
 from tbot_bot.backtest.sweep_plan import SweepPlan
 from tbot_bot.backtest.sweep_result import Objective
 from tbot_bot.backtest.walk_forward_result import WalkWindow
@@ -192,6 +192,7 @@ def _figures(figures: Figures) -> str:
 def _notes(page: WalkPage) -> str:
     lines = [
         page.warm_up,
+        executed(page.request),
         (
             "Every in-sample run begins with the floats of the settings and ends with its window's last day. Out of "
             "sample each broker's account goes on with its equity; what is still held at a window's end counts at its "

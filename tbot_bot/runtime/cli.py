@@ -174,7 +174,8 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
         "sweep",
         cli_backtest_sweep.sweep,
         example(
-            "tbot backtest sweep --grid STRAT_OPEN_BUFFER=0.005:0.03:0.005 --start 2018-03-02 --end 2018-03-02 --data bars",
+            "tbot backtest sweep --grid STRAT_OPEN_BUFFER=0.005:0.03:0.005 --start 2018-03-02 --end 2018-03-02 "
+            "--data bars",
         ),
     ),
     (

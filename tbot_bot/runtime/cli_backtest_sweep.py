@@ -11,12 +11,13 @@ import typer
 
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.runtime import cli_complete
-from tbot_bot.runtime.cli_backtest import Engine
+from tbot_bot.runtime.cli_backtest import Borrow, ChainAge, Chains, Engine, SlippageModel, VolumeCap, execution_of
 from tbot_bot.runtime.cli_output import DONE, complain, console, day_of, emit_json, pairs_of
 from tbot_bot.runtime.cli_run import Json, Sets, Vix
 from tbot_bot.runtime.cli_work import waiting
 
 if TYPE_CHECKING:
+    from tbot_bot.backtest.execution_model import ExecutionModel
     from tbot_bot.backtest.model import BacktestRequest
     from tbot_bot.backtest.sweep import CrewFor, Swept
     from tbot_bot.backtest.sweep_crew import Crew
@@ -109,6 +110,11 @@ def sweep(
     strategy: Strategies = None,
     vix: Vix = None,
     engine: Engine = "auto",
+    slippage: SlippageModel = "none",
+    volume_cap: VolumeCap = "0.1",
+    borrow: Borrow = None,
+    chains: Chains = None,
+    chain_age: ChainAge = 2,
     settings: Sets = None,
     out: Out = None,
     jobs: Jobs = None,
@@ -122,7 +128,8 @@ def sweep(
     from tbot_bot.runtime.sweep_progress import SweepProgress  # noqa: PLC0415
 
     given = _grid(grid, settings, strategy)
-    request = _request(start, end, data, strategy, vix, engine, settings)
+    execution = execution_of(slippage, volume_cap, borrow, chains, chain_age)
+    request = _request(start, end, data, strategy, vix, engine, settings, execution)
     folder = out.absolute() if out is not None else _folder("sweep", request, given)
     _check(request, accept=accept_data, quiet=as_json)
     shown = SweepProgress("sets")
@@ -155,6 +162,11 @@ def walk_forward(
     strategy: Strategies = None,
     vix: Vix = None,
     engine: Engine = "auto",
+    slippage: SlippageModel = "none",
+    volume_cap: VolumeCap = "0.1",
+    borrow: Borrow = None,
+    chains: Chains = None,
+    chain_age: ChainAge = 2,
     settings: Sets = None,
     out: Out = None,
     jobs: Jobs = None,
@@ -170,7 +182,8 @@ def walk_forward(
     from tbot_bot.runtime.sweep_progress import SweepProgress  # noqa: PLC0415
 
     given = _grid(grid, settings, strategy)
-    request = _request(start, end, data, strategy, vix, engine, settings)
+    execution = execution_of(slippage, volume_cap, borrow, chains, chain_age)
+    request = _request(start, end, data, strategy, vix, engine, settings, execution)
     split = Split(inside=in_sample, outside=out_of_sample, anchored=anchored, objective=Objective(objective))
     folder = out.absolute() if out is not None else _folder("walk", request, given, split)
     _check(request, accept=accept_data, quiet=as_json)
@@ -204,6 +217,7 @@ def _request(
     vix: Path | None,
     engine: str,
     settings: Sequence[str] | None,
+    execution: "ExecutionModel",
 ) -> "BacktestRequest":
     from tbot_bot.backtest.model import BacktestRequest, EngineChoice  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.result_files import CACHE  # noqa: PLC0415
@@ -223,6 +237,7 @@ def _request(
         strategies=tuple(dict.fromkeys(strategy or ())),
         overrides=pairs_of(settings),
         engine=EngineChoice(engine),
+        execution=execution,
         cache=backtests_folder(home) / CACHE,
     )
 
