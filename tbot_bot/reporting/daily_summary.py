@@ -98,6 +98,8 @@ class DaySummary:
     """Empty where nothing was traded; the first by name where several are equal."""
     worst_symbol: str
     signal_to_order: Speed
+    """By market time, as the engine knows it: 0 where an order is decided on in the step that brought its signal, more
+    where a person, a put's quotes or a limit on orders was waited for. It does not measure this machine."""
     order_to_fill: Speed
     strategies: tuple[StrategyDay, ...]
     errors: tuple[str, ...]

@@ -90,7 +90,7 @@ def _sections(report: DayReport, summary: DaySummary, upcoming: Sequence[str]) -
     if len(report.problems) > _PROBLEMS_MAX:
         problems.append((f"and {len(report.problems) - _PROBLEMS_MAX} more, in the unresolved log",))
     speed = (
-        ("Signal to order", _speed(summary.signal_to_order)),
+        ("Signal to order (market time)", _speed(summary.signal_to_order)),
         ("Order to fill", _speed(summary.order_to_fill)),
         ("Slippage", _cost(summary.slippage)),
         ("Fees", f"{summary.fees:.2f} USD"),
