@@ -74,6 +74,24 @@ def test_a_runner_frozen_while_it_holds_goes_on_and_closes_once(floor):
 
 
 @pytest.mark.slow
+def test_a_runner_frozen_over_its_signal_opens_nothing_on_the_old_price(floor):
+    one = floor(speed=60, begin="09:29")
+    one.start()
+    one.until(lambda _: '"analyzing"' in status_of(one))
+    one.runner.send_signal(signal.SIGSTOP)
+    time.sleep(8)  # eight minutes of the market: over the signal, and beyond the window for entries
+    one.runner.send_signal(signal.SIGCONT)
+    assert one.end() == 0
+    assert one.truth()["orders"] == []
+    assert '"event":"order_submitted"' not in log(one)
+
+
+def status_of(floor):
+    path = floor.home / "output" / "status_bot.json"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
