@@ -1,15 +1,15 @@
 """Bars per second of the array engine, beside a plain numba loop of each rule in the same run.
 
-Usage: python -m benchmarks.bench_array_engine [--large] [--scaling] [--files] [--runs N] [--seed N]
+Usage: python -m benchmarks.bench_array_engine [--large] [--scaling] [--runs N] [--seed N]
 Default: 100 symbols x 60 days; --large: 500 symbols x 252 days (49 million bars, 2.4 GB). --scaling adds a quarter and
-a sixteenth of the data; --files writes Parquet to a temporary folder and measures from there, cold and from the cache.
+a sixteenth of the data. `bench_backtest_year` measures from Parquet to a finished report. Both loops take turns, so
+that whatever else the machine does meets both.
 Bars are counted as the data hold them, whether or not a rule looks at them: that is what a strategist waits for.
 """
 
 import argparse
 import resource
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
@@ -18,13 +18,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.plain_loops import PLAIN
-from benchmarks.tape_of_arrays import steady_vix, tape_of_arrays
+from benchmarks.tape_of_arrays import steady_vix, tape_of_arrays, write_parquet
 from tbot_bot.backtest.array_engine import ArrayEngine
-from tbot_bot.backtest.backtest_engine import DataSet
 from tbot_bot.backtest.bar_arrays import BarArrays
 from tbot_bot.backtest.campaign import Setting, setting_of
 from tbot_bot.backtest.event_engine import run_event_engine
@@ -40,7 +37,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--scaling", action="store_true")
-    parser.add_argument("--files", action="store_true")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
@@ -53,8 +49,6 @@ def main() -> None:
     event_engine(arrays)
     if given.scaling:
         scaling(symbols, days, given.runs, given.seed)
-    if given.files:
-        files(arrays)
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
 
 
@@ -63,15 +57,16 @@ def setting(**overrides: str) -> Setting:
     return setting_of(request)
 
 
-def measured(runs: int, work: Callable[[], object]) -> tuple[float, float]:
-    """Return median and least seconds of `work`, after one run that compiles and warms."""
-    work()
-    took = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        work()
-        took.append(time.perf_counter() - began)
-    return statistics.median(took), min(took)
+def measured(runs: int, *works: Callable[[], object]) -> list[tuple[float, float]]:
+    """Return median and least seconds of each of `works`, which take turns; the first turn compiles and warms."""
+    took: list[list[float]] = [[] for _ in works]
+    for turn in range(runs + 1):
+        for work, times in zip(works, took, strict=True):
+            began = time.perf_counter()
+            work()
+            if turn:
+                times.append(time.perf_counter() - began)
+    return [(statistics.median(times), min(times)) for times in took]
 
 
 def kernels(arrays: BarArrays, runs: int) -> None:
@@ -82,8 +77,7 @@ def kernels(arrays: BarArrays, runs: int) -> None:
         assert scan is not None
         ours, plain = scan(), PLAIN[name](arrays, scan.windows, scan.numbers)
         assert np.array_equal(ours >= 0, plain >= 0), f"{name}: the loop by hand finds other signals"
-        own = measured(runs, scan)
-        by_hand = measured(runs, partial(PLAIN[name], arrays, scan.windows, scan.numbers))
+        own, by_hand = measured(runs, scan, partial(PLAIN[name], arrays, scan.windows, scan.numbers))
         rates = [arrays.bars / seconds / MILLION for seconds in (*own, *by_hand)]
         print(
             f"{name}: median {rates[0]:,.0f} M bars/s (best {rates[1]:,.0f}); by hand {rates[2]:,.0f} "
@@ -94,16 +88,18 @@ def kernels(arrays: BarArrays, runs: int) -> None:
 def whole(arrays: BarArrays, runs: int) -> None:
     """Measure whole backtests: all three strategies, screen, sizing, checks, fills."""
     engine = ArrayEngine(arrays, {}, steady_vix(arrays))
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     found = engine.run(setting(), FIRST, LAST)
-    print(f"first parameter set: {time.perf_counter() - began:.2f} s, {_counts(found)}")
+    wall, cpu = time.perf_counter() - began, time.process_time() - used
+    print(f"first parameter set: {wall:.2f} s wall, {cpu:.2f} s CPU, {_counts(found)}")
     others = [setting(STRAT_OPEN_BUFFER=f"0.0{number}") for number in range(21, 21 + runs)]
     took = []
     for other in others:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         found = engine.run(other, FIRST, LAST)
-        took.append(time.perf_counter() - began)
-    print(f"each further parameter set: median {statistics.median(took):.2f} s, the last with {_counts(found)}")
+        took.append((time.perf_counter() - began, time.process_time() - used))
+    wall, cpu = (statistics.median(one[part] for one in took) for part in (0, 1))
+    print(f"each further parameter set: {wall:.2f} s wall, {cpu:.2f} s CPU (medians), the last with {_counts(found)}")
 
 
 def _counts(found: object) -> str:
@@ -115,11 +111,12 @@ def event_engine(arrays: BarArrays) -> None:
     """Measure the event engine over a few days."""
     engine = ArrayEngine(arrays, {}, steady_vix(arrays))
     some = engine.days[20:24]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     found = run_event_engine(setting(), iter(some))
-    took = time.perf_counter() - began
+    took, cpu = time.perf_counter() - began, time.process_time() - used
     bars = sum(day.bars for day in found.days)
-    print(f"event engine: {bars / took:,.0f} bars/s over {len(some)} days, {len(found.trades)} trades")
+    rates = f"{bars / took:,.0f} bars/s, {bars / cpu:,.0f} bars a CPU second"
+    print(f"event engine: {rates}, over {len(some)} days, {len(found.trades)} trades")
 
 
 def scaling(symbols: int, days: int, runs: int, seed: int) -> None:
@@ -131,45 +128,13 @@ def scaling(symbols: int, days: int, runs: int, seed: int) -> None:
         for name in StrategyName:
             scan = engine.scan_of(chosen, name, engine.days)
             assert scan is not None
-            line.append(f"{name} {measured(runs, scan)[1] / arrays.bars * 1e9:.2f}")
+            line.append(f"{name} {measured(runs, scan)[0][1] / arrays.bars * 1e9:.2f}")
         print(f"{arrays.bars:,} bars: nanoseconds a bar at best: {', '.join(line)}")
-
-
-def files(arrays: BarArrays) -> None:
-    """Measure from Parquet to the finished result, without and with the cache of arrays."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, cache = Path(folder) / "bars.parquet", Path(folder) / "cache"
-        write(arrays, source)
-        request = BacktestRequest(home=NOWHERE, data=source, first=FIRST, last=LAST, cache=cache)
-        for what in ("cold, from Parquet", "warm, from the cache"):
-            began = time.perf_counter()
-            data = DataSet(source, cache=cache)
-            read = time.perf_counter()
-            result = data.run(request)
-            done = time.perf_counter()
-            size = f"{len(result.trades)} trades"
-            print(f"{what}: {done - began:.2f} s, of which {read - began:.2f} s reading; {size}")
 
 
 def write(arrays: BarArrays, path: Path) -> None:
     """Write `arrays` as a file of the data sets' layout, symbol by symbol."""
-    kind = pa.schema(
-        [
-            ("symbol", pa.string()),
-            ("ts", pa.timestamp("us", tz="UTC")),
-            *((name, pa.float64()) for name in ("open", "high", "low", "close")),
-            ("volume", pa.int64()),
-        ]
-    )
-    with pq.ParquetWriter(path, kind, compression="zstd") as writer:
-        for row, name in enumerate(arrays.names):
-            here = slice(int(arrays.first[row, 0]), int(arrays.stop[row, -1]))
-            count = here.stop - here.start
-            columns = [pa.array([name]).take(pa.array(np.zeros(count, np.int64)))]
-            columns.append(pa.array(arrays.start[here] // 1000).cast(pa.timestamp("us", tz="UTC")))
-            columns += [pa.array(getattr(arrays, name)[here]) for name in ("open", "high", "low", "close")]
-            columns.append(pa.array(arrays.volume[here].astype(np.int64)))
-            writer.write_table(pa.table(columns, schema=kind))
+    write_parquet(arrays, path)
 
 
 if __name__ == "__main__":

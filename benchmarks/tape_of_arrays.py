@@ -1,15 +1,20 @@
 """A seeded tape of any size as arrays: minute bars of a grid without holes, made straight into `BarArrays`."""
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from tbot_bot.backtest.bar_arrays import BarArrays
+from tbot_bot.backtest.bar_arrays import BarArrays, columns_of
 from tbot_bot.core.calendar import is_trading_day, trading_day
 from tbot_bot.core.instants import MINUTE
 from tbot_bot.marketdata.vix import DailyVix
 
 MINUTES = 390
+_GROUP_ROWS = 500_000
+_GROUP_SYMBOLS = 5
 _FIRST = date(2023, 1, 3)
 
 
@@ -69,3 +74,33 @@ def tape_of_arrays(symbols: int, days: int, seed: int = 1) -> BarArrays:
         last_close=columns[3][first + MINUTES - 1],
         day_volume=columns[4].reshape(symbols, days, MINUTES).sum(axis=2),
     )
+
+
+def write_parquet(arrays: BarArrays, path: Path, *, by_time: bool = False) -> None:
+    """Write `arrays`, whole sessions all of them, by symbol and time or by time and symbol."""
+    symbols, columns = len(arrays.names), columns_of(arrays)
+    per_symbol = arrays.bars // symbols
+    kind = pa.schema(
+        [
+            ("symbol", pa.dictionary(pa.int32(), pa.string())),
+            ("ts", pa.timestamp("us", tz="UTC")),
+            *((name, pa.float64()) for name in ("open", "high", "low", "close")),
+            ("volume", pa.int64()),
+        ]
+    )
+    names = pa.array(arrays.names)
+    step = max(_GROUP_ROWS // symbols, 1)
+    whole = [column.reshape(symbols, per_symbol) for column in columns]
+    with pq.ParquetWriter(path, kind, compression="zstd", use_dictionary=["symbol"]) as writer:
+        for begin in range(0, per_symbol, step) if by_time else range(0, symbols, _GROUP_SYMBOLS):
+            if by_time:
+                rows = [column[:, begin : begin + step].T.ravel() for column in whole]
+                codes = np.tile(np.arange(symbols, dtype=np.int32), len(rows[0]) // symbols)
+            else:
+                rows = [column[begin : begin + _GROUP_SYMBOLS].ravel() for column in whole]
+                codes = np.repeat(np.arange(begin, begin + len(rows[0]) // per_symbol, dtype=np.int32), per_symbol)
+            cells = [pa.DictionaryArray.from_arrays(pa.array(codes), names)]
+            cells.append(pa.array(rows[0] // 1000).cast(pa.timestamp("us", tz="UTC")))
+            cells += [pa.array(values) for values in rows[1:5]]
+            cells.append(pa.array(rows[5].astype(np.int64)))
+            writer.write_table(pa.table(cells, schema=kind))

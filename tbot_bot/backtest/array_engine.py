@@ -5,8 +5,7 @@ its trades cost.
 """
 
 import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -32,6 +31,8 @@ from tbot_bot.marketdata.vix import RecordedVix
 from tbot_bot.strategy.strategy_meta import Params
 
 _OBJECTS_BETWEEN: Final = 200_000
+"""New objects after which cycles are looked for, from the first engine of a process on: what a run keeps has none, and
+looking through it again and again takes a tenth of the time."""
 _GRID: Final = 30 * MINUTE
 """Bars that divide it lie on the grid that the opening bell begins."""
 
@@ -63,6 +64,8 @@ class ArrayEngine:
         if _GRID % arrays.span:
             what = f"bars of {arrays.span / MINUTE:g} minutes, which do not lie on the session's grid"
             raise NotForArrays(what)
+        if 0 < gc.get_threshold()[0] < _OBJECTS_BETWEEN:
+            gc.set_threshold(_OBJECTS_BETWEEN)
         self.arrays: Final = arrays
         self.rows: Final[Rows] = (
             arrays.start,
@@ -87,8 +90,7 @@ class ArrayEngine:
                 return drive_densely(due, day, earlier, accounts)
             return self._drive(due, day, earlier, accounts, signals[due.spec.strategy])
 
-        with _few_collections():
-            return run_days(setting, iter(days), drive, self._bars_of)
+        return run_days(setting, iter(days), drive, self._bars_of)
 
     def signals(self, setting: Setting, strategy: StrategyName, days: list[ArrayDay]) -> Integers:
         """Return the row of each symbol's first signal (symbols x all days), -1 where there is none.
@@ -153,17 +155,6 @@ class ArrayEngine:
     def _bars_of(self, day: MarketDay) -> int:
         assert isinstance(day, ArrayDay)  # noqa: S101 - these are our own days
         return int((self.arrays.stop[:, day.column] - self.arrays.bell[:, day.column]).sum())
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Look for cycles seldom: what a run keeps has none, and looking through it again and again takes a tenth."""
-    before = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_BETWEEN, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 __all__ = ["ArrayEngine", "Scan"]
