@@ -96,8 +96,8 @@ class Ruin:
 
     def journaled(self, kind, row=Kind.ERROR):
         with open_reader(self.home / "output" / "journal" / "tbot_paper.sqlite3") as reader:
-            found = [loads(one.payload) for one in reader.rows(kind=row)]
-        return [item for item in found if isinstance(item, kind)]
+            named = f'{{"_":"{kind.__name__}"'
+            return [loads(one.payload) for one in reader.rows(kind=row) if one.payload.startswith(named)]
 
     def plant(self, order_id, symbol, *, side=Side.BUY, limit="1"):
         """Let an order rest that was never filled."""
