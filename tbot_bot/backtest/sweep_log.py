@@ -86,9 +86,10 @@ def opened(folder: Path, plan: SweepPlan, *, anew: bool) -> Iterator[SweepLog]:
         except BlockingIOError:
             mend = "Wait for it, or end it first."
             raise SweepUnderWay("another process works at this sweep", where=str(folder), mend=mend) from None
-        begun = None if anew else _plan_at(place)
+        done = place / _DONE
+        begun = _plan_at(place) if not anew and done.exists() and done.stat().st_size else None
         if begun is None:
-            (place / _DONE).unlink(missing_ok=True)
+            done.unlink(missing_ok=True)
             write_atomically(place / _PLAN, f"{text_of(to_plain(plan), indent=1)}\n")
         else:
             require_same(begun, plan, folder)

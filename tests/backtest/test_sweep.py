@@ -242,6 +242,18 @@ def test_going_on_with_something_else_is_refused_in_words(tmp_path, monkeypatch,
     assert sweep(request, grid, tmp_path / "out", alone, anew=True).resumed == 0
 
 
+def test_an_attempt_that_computed_nothing_stands_in_nobodys_way(swept, tmp_path):
+    home, data = swept
+
+    def not_there(_errand):
+        raise MachineError("no cluster")
+
+    with pytest.raises(MachineError, match="no cluster"):
+        sweep(request_for(home, data, DAYS), read_grid(["ADX_MAX=20,25"], {}), tmp_path / "out", not_there)
+    assert sweep(request_for(home, data, DAYS), read_grid(GRID, {}), tmp_path / "out", alone).resumed == 0
+    assert bytes_of(tmp_path / "out") == bytes_of(home / "out")
+
+
 def test_combinations_that_no_backtest_takes_are_refused_before_anything_is_computed(swept, tmp_path):
     home, data = swept
     grid = read_grid(["MAX_TRADES=3,4", "ADX_MAX=20,25"], {})
