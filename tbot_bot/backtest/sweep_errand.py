@@ -4,6 +4,9 @@ An errand holds the settings and the small files they name, so that a worker nee
 data, and so that an edit of the settings file in the middle changes nothing. No secret is in it.
 """
 
+import hashlib
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -131,16 +134,35 @@ def data_inputs(request: BacktestRequest) -> tuple[Digest, ...]:
         raise DataError(f"cannot be read: {error.strerror}", where=str(error.filename), mend=mend) from error
 
 
-def furnish(home: Path, errand: Errand) -> None:
-    """Write the errand's files into the empty folder `home`."""
-    for file in errand.files:
-        place = home / file.path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(file.content)
+def furnished(homes: Path, errand: Errand) -> Path:
+    """Return the home in `homes` that holds the errand's files; made whole and at once where it is not there yet.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    digest = hashlib.sha256(repr(errand.files).encode()).hexdigest()[:24]
+    place = homes / digest
+    if place.is_dir():
+        return place
+    homes.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=homes))
+    try:
+        for file in errand.files:
+            path = made / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)
+        try:
+            made.replace(place)
+        except OSError:
+            if not place.is_dir():  # else another process has made the same
+                raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return place
 
 
 def request_of(errand: Errand, task: Task, home: Path, cache: Path | None) -> BacktestRequest:
-    """Return the backtest that `task` asks for, in a home that `furnish` has filled."""
+    """Return the backtest that `task` asks for, in a home that `furnished` has made."""
     return replace(
         errand.request,
         home=home,
@@ -165,5 +187,5 @@ def _env_of(setting: Setting) -> bytes:
 
 
 __all__ = [
-    "Account", "Errand", "HomeFile", "Outcome", "Task", "data_inputs", "errand_of", "furnish", "request_of",
+    "Account", "Errand", "HomeFile", "Outcome", "Task", "data_inputs", "errand_of", "furnished", "request_of",
 ]  # fmt: skip

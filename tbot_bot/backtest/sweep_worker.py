@@ -17,10 +17,12 @@ from tbot_bot.backtest import outcomes
 from tbot_bot.backtest.backtest_engine import DataSet
 from tbot_bot.backtest.model import BacktestResult, EngineChoice
 from tbot_bot.backtest.run_manifest import Digest, changed_digests, code_digests
-from tbot_bot.backtest.sweep_errand import Account, Errand, Outcome, Task, data_inputs, furnish, request_of
+from tbot_bot.backtest.sweep_errand import Account, Errand, Outcome, Task, data_inputs, furnished, request_of
 from tbot_bot.config.error_handler import DataError, TbotError
 
 _COMPILING: Final = "compiling.lock"
+_HOMES: Final = "homes"
+"""Folder in the cache for the files that settings name, under a digest of them: many processes share one."""
 
 
 class _Desk:
@@ -33,19 +35,18 @@ class _Desk:
             DataError: the data are not there, or not those of the errand.
         """
         self.errand: Final = errand
-        self._folder = tempfile.TemporaryDirectory(prefix="tbot-sweep-")
-        self.home: Final = Path(self._folder.name) / "home"
-        self.home.mkdir()
-        furnish(self.home, errand)
-        own = Path(self._folder.name) / "cache"
-        self.cache: Final = _usable_cache(errand) or own
+        shared = _usable_cache(errand)
+        self._own = None if shared is not None else tempfile.TemporaryDirectory(prefix="tbot-sweep-")
+        self.cache: Final = shared or Path("" if self._own is None else self._own.name)
+        self.home: Final = furnished(self.cache / _HOMES, errand)
         require_inputs(errand, self.cache)
         self.data: Final = DataSet(errand.request.data, vix=errand.request.vix, cache=self.cache)
         self.warm = False
 
     def close(self) -> None:
-        """Let go of the data, and remove what was laid out."""
-        self._folder.cleanup()
+        """Let go of the data, and of a cache of our own."""
+        if self._own is not None:
+            self._own.cleanup()
 
 
 @dataclass(slots=True)
