@@ -2,12 +2,12 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tbot_bot.backtest.bar_arrays import BarArrays, columns_of
+from tbot_bot.backtest.bar_arrays import BarArrays
 from tbot_bot.core.bars import Bar, VixReading
 from tbot_bot.core.calendar import trading_day
 from tbot_bot.core.instants import Instant
@@ -39,8 +39,9 @@ class ArrayDay:
         self._earlier = [(place, numbers[one.day]) for place, one in enumerate(earlier) if one.day in numbers]
         self._fresh = len(earlier) - STALE_CLOSE_DAYS
         # a memoryview gives a Python number at once, where an array makes one of its own first
-        self._columns: Final = tuple(map(memoryview, columns_of(arrays)))
-        self._starts: Final = self._columns[0]
+        self._starts: Final = arrays.start.data
+        prices = (arrays.open, arrays.high, arrays.low, arrays.close, arrays.volume)
+        self._numbers: Final = [cast("memoryview[float]", column.data) for column in prices]
         self._places: tuple[list[int], list[int], list[int]] | None = None
         # what only the data decide is found out once for all parameter sets
         self._volatility: dict[str, float | None] = {}
@@ -102,18 +103,19 @@ class ArrayDay:
         if begin >= stop:
             return ()
         span = self.span
-        cells = zip(*(column[begin:stop].tolist() for column in self._columns), strict=True)
+        starts, rest = self._starts[begin:stop].tolist(), (column[begin:stop].tolist() for column in self._numbers)
+        cells = zip(starts, *rest, strict=True)
         return tuple(Bar(symbol, at, at + span, *prices) for at, *prices in cells)
 
     def bar_at(self, symbol: str, row: int) -> Bar:
         """Return the bar in array row `row`."""
-        start, opens, highs, lows, closes, volumes = self._columns
-        at = start[row]
+        opens, highs, lows, closes, volumes = self._numbers
+        at = self._starts[row]
         return Bar(symbol, at, at + self.span, opens[row], highs[row], lows[row], closes[row], volumes[row])
 
     def start_of(self, row: int) -> int:
         """Return when the bar in array row `row` begins."""
-        return int(self._starts[row])
+        return self._starts[row]
 
     def row_until(self, row: int, at: int) -> int:
         """Return one past the last regular row of table row `row` that is complete at `at`."""
@@ -134,7 +136,7 @@ class ArrayDay:
             return None
         firsts, _, stops = self.places
         until = bisect_right(self._starts, at - self.span, firsts[row], stops[row])
-        return float(self._columns[4][until - 1]) if until > firsts[row] else None
+        return float(self._numbers[3][until - 1]) if until > firsts[row] else None
 
     def previous_close(self, symbol: str) -> float | None:
         """Return the previous regular close in the same data."""
