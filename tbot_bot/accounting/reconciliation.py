@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from tbot_bot.accounting.day_books import DayBooks
+from tbot_bot.core.foreign_orders import ForeignOrder
 from tbot_bot.core.identity import Leg, OrderName, SessionId, TradeName
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.core.orders import Account, BrokerOrder, Fill, Position
@@ -100,7 +101,8 @@ class ToldByBroker:
     orders: Sequence[BrokerOrder]
     """Those of our making."""
     fills: Sequence[Fill]
-    open_orders: Sequence[BrokerOrder]
+    foreign_orders: Sequence[ForeignOrder]
+    """Resting, and not of our making."""
     charges_fees_later: bool
     """The fees of its executions are ours from a table; its own come in a later statement."""
 
@@ -118,11 +120,7 @@ def reconcile(books: DayBooks, told: ToldByBroker, ledger: LedgerSays | None) ->
     orders = {one.client_order_id: one for one in told.orders if is_of_these(books, one.client_order_id)}
     positions = _summed(told.positions)
     foreign = _foreign(books, positions, ledger)
-    foreign_orders = tuple(
-        one.client_order_id or one.broker_order_id
-        for one in told.open_orders
-        if OrderName.parse(one.client_order_id) is None
-    )
+    foreign_orders = tuple(one.name or one.broker_order_id for one in told.foreign_orders)
     missing: list[NotCompared] = []
     differences = [*_orders(books, orders), *_fills(books, told.fills, orders)]
     if told.charges_fees_later:

@@ -5,11 +5,13 @@ from typing import Final
 
 from tbot_bot.broker.alpaca_book import AlpacaBook
 from tbot_bot.broker.alpaca_rest import AlpacaRest, NotThere
-from tbot_bot.broker.alpaca_wire import WireExecution, WireOrder, execution_of, order_of
+from tbot_bot.broker.alpaca_wire import WireExecution, WireOrder, execution_of, order_of, told_order
 from tbot_bot.broker.json_fields import items, words
 from tbot_bot.core.errors import UnknownMessage
+from tbot_bot.core.foreign_orders import ForeignOrder, foreign_of, is_foreign
 from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import DAY, MILLISECOND, Instant, iso, later
+from tbot_bot.core.instruments import Instrument
 
 _ORDERS_PAGE: Final = 500
 _ACTIVITIES_PAGE: Final = 100
@@ -24,6 +26,8 @@ class AlpacaLookup:
         self._rest, self._book, self._note = rest, book, note
         self._foreign: set[str] = set()
         """Alpaca's ids of orders that it does not know any more, or that cannot be read."""
+        self._noted: set[str] = set()
+        """Ids of orders of others of which was noted that they cannot be read."""
 
     def is_ours(self, client_order_id: str) -> bool:
         """Return whether the order was asked for by this process, or bears a name of our making."""
@@ -44,14 +48,26 @@ class AlpacaLookup:
         except NotThere:
             return None
 
-    async def orders(self, status: str, since: Instant | None = None) -> list[WireOrder]:
-        """Return the orders that are `open`, or `all`, submitted after `since`, oldest first, whoever made them."""
+    async def foreign(self, broker: str) -> tuple[ForeignOrder, ...]:
+        """Return the open orders that bear no name of our making, oldest first; unreadable ones come last."""
+        unread: list[Mapping[str, object]] = []
+        found = await self.orders("open", unread=unread)
+        readable = [foreign_of(told_order(one, None, broker)) for one in found if is_foreign(one.client_order_id)]
+        return (*readable, *(_unread(one, broker) for one in unread))
+
+    async def orders(
+        self, status: str, since: Instant | None = None, *, unread: list[Mapping[str, object]] | None = None
+    ) -> list[WireOrder]:
+        """Return the orders that are `open`, or `all`, submitted after `since`, oldest first, whoever made them.
+
+        Those of others that cannot be read are left out, and put into `unread`.
+        """
         found: dict[str, WireOrder] = {}
         after = None if since is None else iso(since)
         for _ in range(_PAGES_MAX):
             query = {"status": status, "limit": str(_ORDERS_PAGE), "direction": "asc", "nested": "false"}
             page = items(await self._rest.look("/orders", query | ({"after": after} if after else {})), "orders")
-            readable = [order for order in map(self._readable, page) if order is not None]
+            readable = [order for one in page if (order := self._readable(one, unread)) is not None]
             news = [order for order in readable if order.order_id not in found]
             found |= {order.order_id: order for order in news}
             times = [order.submitted_at for order in readable if order.submitted_at is not None]
@@ -102,7 +118,9 @@ class AlpacaLookup:
         unknown = (one.order_id for one in executions if self._book.client_order_id(one.order_id) is None)
         return [order_id for order_id in dict.fromkeys(unknown) if order_id not in self._foreign]
 
-    def _readable(self, value: Mapping[str, object]) -> WireOrder | None:
+    def _readable(
+        self, value: Mapping[str, object], unread: list[Mapping[str, object]] | None = None
+    ) -> WireOrder | None:
         """Return the order in `value`; None where it cannot be read and is not ours.
 
         Raises:
@@ -113,8 +131,25 @@ class AlpacaLookup:
         except UnknownMessage as problem:
             if self.is_ours(words(value, "client_order_id")):
                 raise
-            self._note(f"an order that is not ours cannot be read and is left alone: {problem}")
+            if unread is not None:
+                unread.append(value)
+            if words(value, "id") not in self._noted:
+                self._noted.add(words(value, "id"))
+                self._note(f"an order that is not ours cannot be read and is left alone: {problem}")
             return None
+
+
+def _unread(value: Mapping[str, object], broker: str) -> ForeignOrder:
+    """Return what little an order tells that cannot be read, such as one of several legs, which has no symbol."""
+    return ForeignOrder(
+        broker=broker,
+        broker_order_id=words(value, "id"),
+        name=words(value, "client_order_id"),
+        instrument=Instrument(symbol=words(value, "symbol")),
+        buys=words(value, "side").startswith("buy"),
+        quantity=None,
+        price=None,
+    )
 
 
 __all__ = ["AlpacaLookup"]

@@ -33,6 +33,7 @@ from tbot_bot.config.error_handler import MachineError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused, BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import OrderEvent
+from tbot_bot.core.foreign_orders import ForeignOrder
 from tbot_bot.core.instants import DAY, MILLISECOND, MINUTE, SECOND, Instant, later
 from tbot_bot.core.orders import Account, BrokerOrder, Fill, OrderRequest, Position
 
@@ -177,6 +178,10 @@ class AlpacaBroker:
                 self._tell(self.book.on_order(one))
         told = (told_order(one, self.book.request(one.client_order_id), NAME) for one in found)
         return (*told, *self._watched.resting())
+
+    async def foreign_orders(self) -> tuple[ForeignOrder, ...]:
+        """Return the orders that rest and are not ours, those that cannot be read included; Alpaca counts them."""
+        return await self._lookup.foreign(NAME)
 
     async def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, in whatever state; None is a definite "not there".

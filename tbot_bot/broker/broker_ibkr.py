@@ -19,6 +19,7 @@ from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.broker.ibkr_access import ibkr_endpoint
 from tbot_bot.broker.ibkr_account import account_of, positions_of
 from tbot_bot.broker.ibkr_book import Kept
+from tbot_bot.broker.ibkr_foreign import less_foreign
 from tbot_bot.broker.ibkr_link import Endpoint, GatewayLink
 from tbot_bot.broker.ibkr_lookup import ContractDesk, account_summary
 from tbot_bot.broker.ibkr_market import IbkrMarket
@@ -28,6 +29,7 @@ from tbot_bot.config.error_handler import LogicError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
 from tbot_bot.core.events import CancelRejected, OrderCancelled, OrderEvent, OrderRejected, OrderReplaced
+from tbot_bot.core.foreign_orders import ForeignOrder
 from tbot_bot.core.instants import SECOND, Instant, instant, later
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import Account, BrokerOrder, BrokerOrderStatus, Fill, OrderRequest, OrderType, Position, Side
@@ -102,22 +104,17 @@ class IbkrBroker:
         return later(instant(told), _HALF_SECOND)
 
     async def account(self) -> Account:
-        """Return the account as IB values it now.
+        """Return the account as IB values it now, less what resting orders of others may take of its buying power.
 
-        Raises:
-            BrokerUnavailable: no answer.
-            UnknownMessage: an answer without the figures that matter.
+        IB's figures are those of the portfolio: orders that only rest are not in them. Raises `BrokerUnavailable`,
+        and `UnknownMessage` at an answer without the figures that matter.
         """
         mine = self._endpoint.account
-        return account_of(self.name, await self.link.ask("account", lambda ib: account_summary(ib, mine)))
+        told = account_of(self.name, await self.link.ask("account", lambda ib: account_summary(ib, mine)))
+        return less_foreign(told, await self.foreign_orders())
 
     async def positions(self) -> tuple[Position, ...]:
-        """Return all positions of the account, ours or not.
-
-        Raises:
-            BrokerUnavailable: no answer.
-            UnknownMessage: a position that cannot be read.
-        """
+        """Return all positions of the account, ours or not; raises `BrokerUnavailable` and `UnknownMessage`."""
         told = await self.link.ask_alone("positions", lambda ib: ib.reqPositionsAsync())
         return positions_of(self.name, self._endpoint.account, told)
 
@@ -308,6 +305,10 @@ class IbkrBroker:
         listed = await self._desk.refresh()
         found = (self._desk.book.order(name) for name in self._desk.book.orders if name in listed)
         return tuple(order for order in found if order is not None and order.status.open)
+
+    async def foreign_orders(self) -> tuple[ForeignOrder, ...]:
+        """Return the resting orders of others, those without a reference included; raises `BrokerUnavailable`."""
+        return await self._desk.foreign()
 
     async def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, in whatever state; None is a definite "not there", after IB's own delay.

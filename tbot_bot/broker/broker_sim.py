@@ -17,6 +17,7 @@ from tbot_bot.broker.venue_store import VenueStore, venue_path
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import OrderEvent, OrderFilled
+from tbot_bot.core.foreign_orders import ForeignOrder, foreign_of, is_foreign
 from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.orders import Account, BrokerOrder, Capabilities, Fill, OrderRequest, Position
@@ -139,6 +140,10 @@ class SimulatedBroker:
         """Return the orders that can still fill, oldest first."""
         self._read()
         return self.venue.open_orders()
+
+    async def foreign_orders(self) -> tuple[ForeignOrder, ...]:
+        """Return the orders that rest and bear no name of our making."""
+        return tuple(foreign_of(one) for one in await self.open_orders() if is_foreign(one.client_order_id))
 
     async def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order; None where it never arrived."""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tbot_bot.broker.ibkr_book import Book, Kept
 from tbot_bot.broker.ibkr_contracts import CURRENCY, known_number
+from tbot_bot.broker.ibkr_foreign import foreign_order, rests_for_others
 from tbot_bot.broker.ibkr_link import GatewayLink
 from tbot_bot.broker.ibkr_wire import Meaning, executed, meaning_of, sighting
 from tbot_bot.core.errors import BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import AnswerLost, OrderEvent
+from tbot_bot.core.foreign_orders import ForeignOrder
 from tbot_bot.core.identity import OrderName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.orders import BrokerOrder
@@ -184,7 +186,7 @@ class OrderDesk:
             UnknownMessage: an execution of ours that cannot be read.
         """
         ask, link = self.link.ask, self.link
-        opened = await link.ask_alone("open orders", lambda line: line.reqAllOpenOrdersAsync(), ib=ib)
+        opened = await self._opened(ib)
         ended = await link.ask_alone("completed orders", lambda line: line.reqCompletedOrdersAsync(False), ib=ib)  # noqa: FBT003  the library's own
         fills = await ask("executions", lambda line: line.reqExecutionsAsync(), ib=ib)
         self.take_fills(fills)
@@ -196,6 +198,18 @@ class OrderDesk:
         if ib is not None:
             self.tell([event for name in lost for event in self.book.vanished(name)])
         return listed
+
+    async def _opened(self, ib: "IB | None" = None) -> "list[Trade]":
+        return await self.link.ask_alone("open orders", lambda line: line.reqAllOpenOrdersAsync(), ib=ib)
+
+    async def foreign(self) -> tuple[ForeignOrder, ...]:
+        """Return the orders of the account that rest and bear no name of our making: by hand, or another program's.
+
+        Raises:
+            BrokerUnavailable: no answer.
+        """
+        theirs = [one for one in await self._opened() if one.order.account in {"", self._account}]
+        return tuple(foreign_order(one, self.book.broker) for one in theirs if rests_for_others(one))
 
     async def ours(self) -> tuple[BrokerOrder, ...]:
         """Return the day's orders that bear names of our making, under whatever client id they were placed.

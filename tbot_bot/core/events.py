@@ -11,6 +11,7 @@ from typing import Final
 
 from tbot_bot.core.bars import Bar, Imbalance, Quote, VixReading
 from tbot_bot.core.codec import record
+from tbot_bot.core.foreign_orders import ForeignOrdersSeen
 from tbot_bot.core.halts import HaltsTold
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.options import PutQuote
@@ -22,12 +23,11 @@ from tbot_bot.core.trails import StopTrailed
 @record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsRead:
-    """Each broker's account as read at the session's start: the floats of this session."""
+    """Each broker's account at the session's start: its floats; and positions that are not ours, and left alone."""
 
     at: Instant
     accounts: tuple[Account, ...]
     foreign_positions: tuple[Position, ...] = ()
-    """Positions that are not ours; left alone."""
 
 
 @record
@@ -393,6 +393,7 @@ Event = (
     | BrokerLost
     | PositionDiffers
     | PositionAgrees
+    | ForeignOrdersSeen
     | ProtectionChecked
     | MarketOver
     | CodeTakenOver

@@ -3,6 +3,7 @@
 from typing import Final
 
 from tbot_bot.core import events
+from tbot_bot.core.foreign_orders import ForeignOrdersSeen
 from tbot_bot.core.halts import HaltsTold, TradingHalt
 from tbot_bot.core.money import plain
 from tbot_bot.core.screening import Outcome, Verdict
@@ -107,6 +108,8 @@ def happened(event: events.Event) -> tuple[Fact, ...]:  # noqa: C901, PLR0912 - 
             return (Fact(timestamp=event.at, level=_Q, event="broker_lost", broker=event.broker, text=event.reason),)
         case events.PositionDiffers() | events.PositionAgrees():
             return (_position(event),)
+        case ForeignOrdersSeen():
+            return _foreign_orders(event)
         case events.CodeTakenOver():
             code = event.code_fingerprint[:12]
             return (Fact(timestamp=event.at, level=_Q, event="code_taken_over", code=code, text=event.reason),)
@@ -159,6 +162,33 @@ def _accounts(event: events.AccountsRead) -> tuple[Fact, ...]:
         for position in event.foreign_positions
     )
     return (*read, *foreign)
+
+
+def _foreign_orders(event: ForeignOrdersSeen) -> tuple[Fact, ...]:
+    seen = (
+        Fact(
+            timestamp=event.at,
+            level=_I,
+            event="foreign_order",
+            broker=one.broker,
+            symbol=one.instrument.symbol,
+            order_id=one.name or one.broker_order_id,
+            side="buy" if one.buys else "sell",
+            quantity=one.quantity,
+            price=one.price,
+            code=one.broker_order_id,
+            text="not ours; left alone",
+        )
+        for one in event.orders
+    )
+    gone = (
+        Fact(
+            timestamp=event.at, level=_I, event="foreign_order_gone", broker=event.broker, order_id=name, code=name,
+            text="not ours; it rests no longer",
+        )
+        for name in event.gone
+    )  # fmt: skip
+    return (*seen, *gone)
 
 
 def _screened(event: events.ScreenCompleted, verdict: Verdict) -> Fact:

@@ -7,6 +7,7 @@ from typing import Final
 
 from tbot_bot.core import commands, events
 from tbot_bot.core.commands import Decided, Phase
+from tbot_bot.core.foreign_orders import ForeignOrdersSeen
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import SECOND, Instant
 from tbot_bot.core.instruments import Instrument
@@ -23,6 +24,7 @@ from tbot_bot.reporting.status_logger import (
     CanaryResult,
     OpenCircuit,
     OpenPosition,
+    OthersOrder,
     Realized,
     WaitingSignal,
 )
@@ -98,6 +100,7 @@ class StatusBuilder:
         self._candidates = self._signaled = self._exited = self._rejected = 0
         self._entered: dict[str, None] = {}
         self._errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
+        self._foreign: dict[tuple[str, str], OthersOrder] = {}
 
     def feed(self, item: Item) -> None:
         """Take in the next event or decision, bars included."""
@@ -159,6 +162,7 @@ class StatusBuilder:
             journal_sequence=process.journal_sequence,
             circuits=process.circuits,
             canary=process.canary,
+            foreign_orders=tuple(self._foreign.values()),
         )
 
     def _state(self) -> BotState:
@@ -199,8 +203,19 @@ class StatusBuilder:
                 self._impaired[event.link] = f"{event.link} is {event.state}: {event.reason}"
             case events.LinkRestored():
                 self._impaired.pop(event.link, None)
+            case ForeignOrdersSeen():
+                self._others(event)
             case _:
                 pass
+
+    def _others(self, event: ForeignOrdersSeen) -> None:
+        for one in event.orders:
+            self._foreign[one.broker, one.broker_order_id] = OthersOrder(
+                broker=one.broker, broker_order_id=one.broker_order_id, name=one.name, symbol=one.instrument.symbol,
+                side="buy" if one.buys else "sell", quantity=one.quantity, price=one.price,
+            )  # fmt: skip
+        for name in event.gone:
+            self._foreign.pop((event.broker, name), None)
 
     def _decided(self, output: commands.Output) -> None:  # noqa: C901, PLR0912 - one case for each decision
         match output:

@@ -126,6 +126,23 @@ class OpenCircuit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OthersOrder:
+    """An order that rests in the account and is not ours; left alone."""
+
+    broker: str
+    broker_order_id: str
+    name: str
+    """What whoever sent it calls it; empty where it has no name."""
+    symbol: str
+    side: str
+    """`buy` or `sell`."""
+    quantity: Decimal | None
+    """Left to be filled when it was first seen; None where the broker does not tell."""
+    price: Decimal | None
+    """Limit, else stop; None where it has neither."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryResult:
     """The last canary of the day in hand: what was proved before the open."""
 
@@ -182,6 +199,7 @@ class BotStatus:
     circuits: tuple[OpenCircuit, ...] = ()
     canary: CanaryResult | None = None
     """None where none has run for the day in hand."""
+    foreign_orders: tuple[OthersOrder, ...] = ()
 
 
 class Trouble(StrEnum):
@@ -245,6 +263,7 @@ def read_status(path: Path, now: Instant, *, stale_seconds: float = _STALE_SECON
 
 
 __all__ = [
-    "STATE_OF_PHASE", "BotState", "BotStatus", "BrokerLink", "CanaryResult", "OpenCircuit", "OpenPosition", "Realized",
-    "StatusReading", "Trouble", "WaitingSignal", "read_status", "status_bytes", "write_status",
+    "STATE_OF_PHASE", "BotState", "BotStatus", "BrokerLink", "CanaryResult", "OpenCircuit", "OpenPosition",
+    "OthersOrder", "Realized", "StatusReading", "Trouble", "WaitingSignal", "read_status", "status_bytes",
+    "write_status",
 ]  # fmt: skip

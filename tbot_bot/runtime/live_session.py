@@ -6,7 +6,7 @@ What comes later than that is told as history, which opens nothing.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,6 +81,7 @@ class LiveSession(SessionBase):
         grace: Grace | None = None,
         link_limits: LinkLimits | None = None,
         links: LinkBoard | None = None,
+        foreign_told: Collection[str] = (),
     ) -> None:
         """`pacer` and `time` follow the same clock, which the brokers stamp their events by."""
         super().__init__(
@@ -91,6 +92,7 @@ class LiveSession(SessionBase):
             controls=controls,
             link_limits=link_limits,
             links=links,
+            foreign_told=foreign_told,
         )
         self._market, self._time, self._grace = market, time, grace or Grace()
         self._reconciler = BrokerReconciler(shell, brokers, lambda: self._settle(every=False))
@@ -99,6 +101,7 @@ class LiveSession(SessionBase):
             brokers,
             limits=link_limits or LinkLimits(),
             doubt=lambda name, why: self._watchdog.doubt(name, self._now(), why),
+            foreign=self._foreign,
         )
         self._look_at = self._check_at = self._settle_at = 0.0
         self._listening_since = Instant(0)

@@ -2,7 +2,8 @@
 
 A stranger may trade in the same account, and a broker may err. Where a quantity differs in what we trade, the symbol
 is halted there and a person is called; nothing is traded away. What is held of other symbols is not ours: a change
-there is journaled and left alone.
+there is journaled and left alone. So are orders of others: each is told once, and the account is read again for what
+they take of its buying power.
 
 Positions and executions come by different ways and at different times. So nothing is compared over which an
 execution of ours has come, and nothing is told before two answers, a pause apart, have said the same.
@@ -16,12 +17,14 @@ from typing import Final
 
 from tbot_bot.config.scrub import scrub
 from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable
-from tbot_bot.core.events import AccountsRead, Event, OrderFilled, PositionDiffers
+from tbot_bot.core.events import AccountsMarked, AccountsRead, Event, OrderFilled, PositionDiffers
+from tbot_bot.core.foreign_orders import ForeignOrder
 from tbot_bot.core.instruments import Instrument, equity
 from tbot_bot.core.money import ZERO
-from tbot_bot.core.orders import Fill, Position
+from tbot_bot.core.orders import Account, Fill, Position
 from tbot_bot.core.protocols import Broker
 from tbot_bot.runtime.clock import monotonic_seconds
+from tbot_bot.runtime.foreign_watch import ForeignOrders, foreign_orders_of
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.reconcile import compare_positions, is_news, ours_at
 from tbot_bot.runtime.shell import SessionShell
@@ -37,6 +40,9 @@ _Suspicion = frozenset[tuple[str, str, Decimal]]
 class _Told:
     positions: tuple[Position, ...]
     fills: tuple[Fill, ...]
+    foreign: tuple[ForeignOrder, ...]
+    account: Account | None
+    """Read where orders of others have changed: so has its buying power."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +52,8 @@ class _Turn:
     asking: "asyncio.Task[_Told] | None" = None
     expected: Mapping[str, Decimal] = field(default_factory=dict)
     """What our books said when it was asked."""
+    approved: Decimal = ZERO
+    """What had been approved since the account was read, when it was asked."""
     suspicion: _Suspicion = frozenset()
     known: dict[str, Instrument] = field(default_factory=dict)
     """Every instrument that was ever held there, by symbol."""
@@ -66,10 +74,15 @@ class PositionWatch:
         *,
         limits: LinkLimits,
         doubt: Callable[[str, str], Awaitable[None]],
+        foreign: ForeignOrders | None = None,
         seconds: Callable[[], float] = monotonic_seconds,
     ) -> None:
-        """`doubt` hears of a broker whose answer cannot be read, and why; `seconds` is the clock of spans."""
+        """`doubt` hears of a broker whose answer cannot be read, and why; `seconds` is the clock of spans.
+
+        `foreign` says what is new among the orders of others.
+        """
         self._shell, self._brokers, self._limits = shell, brokers, limits
+        self._others = foreign or ForeignOrders(shell)
         self._doubt, self._seconds = doubt, seconds
         first = seconds() + limits.pause_seconds
         self._turns = {name: _Turn(next_at=first) for name in brokers}
@@ -86,17 +99,20 @@ class PositionWatch:
             now = self._seconds()
             if turn.asking is None and now >= turn.next_at:
                 turn.asked_at, turn.expected = now, expected_positions(state, name)
-                turn.asking = asyncio.create_task(self._question(broker))
+                turn.approved = state.approved_since_mark.get(name, ZERO)
+                turn.asking = asyncio.create_task(self._question(name, broker))
 
     def close(self) -> None:
         """Ask no more."""
         for turn in self._turns.values():
             turn.forget()
 
-    async def _question(self, broker: Broker) -> _Told:
+    async def _question(self, name: str, broker: Broker) -> _Told:
         positions = await broker.positions()
         fills = await broker.fills_since(self._shell.engine.state.spec.windows.bell)
-        return _Told(positions=positions, fills=fills)
+        foreign = await foreign_orders_of(broker)
+        account = await broker.account() if self._others.news(name, foreign) is not None else None
+        return _Told(positions=positions, fills=fills, foreign=foreign, account=account)
 
     async def _hear(self, name: str, turn: _Turn) -> None:
         task, now = turn.asking, self._seconds()
@@ -115,8 +131,17 @@ class PositionWatch:
         except BrokerProblem as problem:
             await self._doubt(name, f"its positions cannot be read: {scrub(str(problem))}")
             return
-        for event in self._found(name, turn, told):
+        for event in (*self._of_others(name, turn, told), *self._found(name, turn, told)):
             await self._shell.take(event)
+
+    def _of_others(self, name: str, turn: _Turn, told: _Told) -> list[Event]:
+        """Return what is new among the orders of others, and the account without what they take."""
+        news = self._others.news(name, told.foreign)
+        if news is None or told.account is None:
+            return []
+        if self._shell.engine.state.approved_since_mark.get(name, ZERO) != turn.approved:
+            return []  # the account may not know of it yet: all is asked again
+        return [news, AccountsMarked(at=self._shell.at, accounts=(told.account,))]
 
     def _found(self, name: str, turn: _Turn, told: _Told) -> list[Event]:
         """Return what has been found twice; what was found once is asked about soon again."""

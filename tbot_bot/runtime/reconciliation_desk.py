@@ -41,6 +41,7 @@ from tbot_bot.reporting.report_router import OutputPaths, records_for
 from tbot_bot.reporting.shapes import text_of, to_plain
 from tbot_bot.runtime.clock import wall_now
 from tbot_bot.runtime.dead_man import venue_at
+from tbot_bot.runtime.foreign_watch import foreign_orders_of
 from tbot_bot.runtime.ledger_desk import config_of
 
 IBKR_CLIENT_ID: Final = 32_002
@@ -184,7 +185,7 @@ async def _told(settings: Settings, records: OutputPaths, books: DayBooks, day: 
         return ToldByBroker(
             orders=orders,
             fills=[one for one in await broker.fills_since(since) if is_of_these(books, one.client_order_id)],
-            open_orders=await broker.open_orders(),
+            foreign_orders=await foreign_orders_of(broker),
             positions=await broker.positions(),
             account=await broker.account(),
             charges_fees_later=books.is_real and books.broker == ALPACA,

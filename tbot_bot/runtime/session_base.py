@@ -2,9 +2,10 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from tbot_bot.core.errors import BrokerUnavailable
+from tbot_bot.config.scrub import scrub
+from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable
 from tbot_bot.core.events import (
     AccountsMarked,
     BarsClosed,
@@ -20,6 +21,7 @@ from tbot_bot.core.instants import SECOND, Duration, Instant, later
 from tbot_bot.core.protocols import Broker
 from tbot_bot.core.screening import Verdict
 from tbot_bot.runtime.clock import monotonic_seconds
+from tbot_bot.runtime.foreign_watch import ForeignOrders, foreign_orders_of
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.pacers import Pacer
 from tbot_bot.runtime.protection_monitor import CHECK_EVERY, CHECK_SECONDS_MIN, ProtectionMonitor
@@ -43,14 +45,19 @@ class SessionBase(ABC):
         controls: Controls,
         link_limits: LinkLimits | None = None,
         links: LinkBoard | None = None,
+        foreign_told: Collection[str] = (),
     ) -> None:
-        """`link_limits` say how patient the watchdog is, which leaves on `links` how brokers and data are."""
+        """`link_limits` say how patient the watchdog is, which leaves on `links` how brokers and data are.
+
+        `foreign_told`: brokers of whose orders by others a person was told today.
+        """
         self._shell, self._brokers = shell, brokers
         self._earlier, self._pacer, self._controls = earlier, pacer, controls
         self._spec = shell.engine.spec
         self._telling = False
         self._suspended = False
         """Whether a jump of the clock has stopped entries."""
+        self._foreign = ForeignOrders(shell, foreign_told)
         self._protection = ProtectionMonitor(shell, brokers, lambda: self._settle(every=False))
         at_full_speed = pacer.now() is None
         self._watchdog = Watchdog(
@@ -82,9 +89,21 @@ class SessionBase(ABC):
         """Tell what is in the accounts, and what earlier sessions left."""
         read, silent = await read_accounts(at, self._brokers)
         await self._shell.take(read)
+        for name in (one for one in self._brokers if one not in silent):
+            await self._tell_foreign(name, at)
         for name, why in silent.items():
             await self._watchdog.doubt(name, at, why)
         await self._shell.take(self._earlier)
+
+    async def _tell_foreign(self, name: str, at: Instant) -> None:
+        """Tell which orders of others rest in the account."""
+        try:
+            found = self._foreign.news(name, await foreign_orders_of(self._brokers[name]))
+        except (BrokerProblem, BrokerUnavailable) as problem:
+            await self._watchdog.doubt(name, at, f"its orders cannot be listed: {scrub(str(problem))}")
+            return
+        if found is not None:
+            await self._shell.take(found)
 
     async def _screened(self, at: Instant, source: str, verdicts: tuple[Verdict, ...]) -> None:
         await self._shell.take(ScreenCompleted(at=at, source=source, verdicts=verdicts))

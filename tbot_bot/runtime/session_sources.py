@@ -26,6 +26,7 @@ from tbot_bot.marketdata.live_feed import LiveFeed, MinuteBook
 from tbot_bot.runtime.bootstrap import market_day_of, screener_for, simulated_brokers
 from tbot_bot.runtime.clock import RunClock, monotonic_seconds
 from tbot_bot.runtime.embedded_market import EmbeddedMarket
+from tbot_bot.runtime.foreign_watch import told_today
 from tbot_bot.runtime.last_resort import Report, watched
 from tbot_bot.runtime.live_brokers import capabilities_of, connect, connect_again, live_brokers
 from tbot_bot.runtime.live_feeds import live_feed
@@ -139,6 +140,7 @@ class LiveSources:
                     controls=controls,
                     link_limits=place.link_limits,
                     links=place.links,
+                    foreign_told=told_today(place.journal, spec.session),
                 ),
                 shell,
             )

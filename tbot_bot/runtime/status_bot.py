@@ -15,10 +15,12 @@ from tbot_bot.reporting.status_logger import (
     CanaryResult,
     OpenCircuit,
     OpenPosition,
+    OthersOrder,
     WaitingSignal,
     read_status,
 )
 from tbot_bot.runtime.background import say
+from tbot_bot.runtime.cli_output import printable
 from tbot_bot.runtime.clock import wall_now
 
 
@@ -52,11 +54,7 @@ def status_lines(status: BotStatus) -> Iterator[str]:
         yield waiting_line(signal)
     for position in status.positions:
         yield _position(position)
-    for broker in status.brokers:
-        state = "connected" if broker.connected else "not connected"
-        yield f"broker {broker.name} {state}{', halted' if broker.halted else ''}"
-    for circuit in status.circuits:
-        yield circuit_line(circuit)
+    yield from _broker_lines(status)
     if status.canary is not None:
         yield canary_line(status.canary)
     if status.kill_switch:
@@ -65,6 +63,16 @@ def status_lines(status: BotStatus) -> Iterator[str]:
         yield f"no new entries: {status.entries_suspended}"
     for error in status.last_errors:
         yield f"error: {error}"
+
+
+def _broker_lines(status: BotStatus) -> Iterator[str]:
+    for broker in status.brokers:
+        state = "connected" if broker.connected else "not connected"
+        yield f"broker {broker.name} {state}{', halted' if broker.halted else ''}"
+    for circuit in status.circuits:
+        yield circuit_line(circuit)
+    for order in status.foreign_orders:
+        yield foreign_order_line(order)
 
 
 def waiting_line(signal: WaitingSignal) -> str:
@@ -77,6 +85,14 @@ def circuit_line(circuit: OpenCircuit) -> str:
     """Return what is left alone for a while, and why, as one line."""
     asked = f"not asked for {circuit.open_seconds:.0f} s after {circuit.failures} failures"
     return f"broker {circuit.broker}: {circuit.endpoint} {asked}: {circuit.problem}"
+
+
+def foreign_order_line(order: OthersOrder) -> str:
+    """Return an order that is not ours as one line."""
+    quantity = "some" if order.quantity is None else plain(order.quantity)
+    price = "" if order.price is None else f" at {plain(order.price)}"
+    name = printable(order.name or order.broker_order_id)
+    return f"broker {order.broker}: not ours: {order.side} {quantity} {printable(order.symbol)}{price} ({name})"
 
 
 def canary_line(canary: CanaryResult) -> str:

@@ -22,6 +22,7 @@ from tbot_bot.core.events import (
     PositionAgrees,
     PositionDiffers,
 )
+from tbot_bot.core.foreign_orders import ForeignOrdersSeen
 from tbot_bot.core.halts import HaltsTold
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.trading import losses, market_halts
@@ -29,6 +30,8 @@ from tbot_bot.trading.session_state import SessionState, Trade
 
 WATCHDOG: Final = "watchdog"
 """Code of the halt of a broker that was lost."""
+_SHOWN: Final = 5
+"""Orders of others that an alert names; the session's log names all."""
 HealthEvent = (
     EntriesSuspended
     | EntriesResumed
@@ -37,6 +40,7 @@ HealthEvent = (
     | BrokerLost
     | PositionDiffers
     | PositionAgrees
+    | ForeignOrdersSeen
     | HaltsTold
 )
 HEALTH_EVENTS: Final[tuple[type, ...]] = (
@@ -47,6 +51,7 @@ HEALTH_EVENTS: Final[tuple[type, ...]] = (
     BrokerLost,
     PositionDiffers,
     PositionAgrees,
+    ForeignOrdersSeen,
     HaltsTold,
 )
 
@@ -66,6 +71,9 @@ def remember(state: SessionState, event: HealthEvent) -> None:
             state.differing[event.broker, event.symbol] = event.found - event.expected
         case PositionAgrees():
             state.differing.pop((event.broker, event.symbol), None)
+        case ForeignOrdersSeen():
+            state.foreign_orders.update({(event.broker, one.broker_order_id): True for one in event.orders})
+            state.foreign_orders.update({(event.broker, gone): False for gone in event.gone})
         case HaltsTold():
             market_halts.remember(state, event)
         case BrokerLost():
@@ -91,6 +99,11 @@ def on_health(state: SessionState, event: HealthEvent) -> None:
         case PositionDiffers():
             text = f"{plain(event.expected)} by our books, {plain(event.found)} there; a person has to look at it"
             _alert(state, Severity.CRITICAL, f"{event.symbol} differs at {event.broker}: halted", text)
+        case ForeignOrdersSeen(alert=True):
+            shown = "; ".join(one.words for one in event.orders[:_SHOWN])
+            more = f"; and {len(event.orders) - _SHOWN} more" if len(event.orders) > _SHOWN else ""
+            text = f"{shown}{more}. Not touched; what they take of the buying power is not counted on"
+            _alert(state, Severity.WARNING, f"orders that are not ours rest at {event.broker}", text)
         case _:
             pass
 

@@ -108,6 +108,8 @@ class SessionState:
     """By broker and instrument: what is held beyond what should be; these are halted."""
     foreign: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     """By broker and instrument: what was held before the session; not ours."""
+    foreign_orders: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """By broker and its id: orders that are not ours, and whether they rest still."""
     accounts: dict[str, Account] = field(default_factory=dict)
     budgets: dict[str, Decimal] = field(default_factory=dict)
     shares: dict[str, tuple[Decimal, ...]] = field(default_factory=dict)

@@ -271,6 +271,39 @@ async def test_orders_and_positions_of_others_are_seen_and_left_alone():
         assert pit.resting() == ["by hand"]
 
 
+async def test_orders_without_a_reference_are_told_and_taken_off_the_buying_power_and_no_engine_sees_them():
+    from ib_async import LimitOrder, MarketOrder, Order  # noqa: PLC0415 - heavy
+
+    async with Pit() as pit:
+        broker, stranger = await pit.connected(), await pit.connected(client_id=99)
+        share = await stranger.contracts.of(SHARE)
+        low = pit.price("0.5")
+        asked = [
+            LimitOrder("BUY", 30, float(low)),
+            LimitOrder("SELL", 5, float(pit.price("1.5"))),
+            MarketOrder("BUY", 2),
+        ]
+        asked += [Order(action="BUY", totalQuantity=4, orderType="STP", auxPrice=float(pit.price("2")))]
+        for one in asked:
+            stranger.link.ib.placeOrder(share, one)
+        await pit.hears(lambda: len(pit.resting()) >= 4)
+        await broker.submit(order(ENTRY, limit=pit.price("0.9")))
+        pit.step(5)  # what was bought at the market rests no longer
+
+        buy, sale, stop = await broker.foreign_orders()
+        assert [one.name for one in (buy, sale, stop)] == ["", "", ""]
+        assert len({one.broker_order_id for one in (buy, sale, stop)}) == 3
+        assert (buy.buys, buy.quantity, buy.price) == (True, Decimal(30), low)
+        assert (sale.buys, sale.quantity, sale.notional) == (False, Decimal(5), Decimal(0))
+        assert (stop.buys, stop.quantity) == (True, Decimal(4))
+        assert [one.client_order_id for one in await broker.open_orders()] == [ENTRY]
+        venue = pit.exchange.desk("ibkr").account()
+        told = await broker.account()
+        assert told.buying_power == venue.buying_power - buy.notional - stop.notional
+        assert (told.equity, told.cash, told.is_margin) == (venue.equity, venue.cash, True)
+        assert len(pit.resting()) == 4
+
+
 async def test_a_gateway_of_another_account_is_refused():
     async with Pit() as pit:
         with pytest.raises(CredentialsRejected, match="not to the account of the settings"):

@@ -13,9 +13,14 @@ import tbot_bot.reporting
 from tbot_bot.core import commands as c
 from tbot_bot.core import events as e
 from tbot_bot.core.bars import Bar
+from tbot_bot.core.foreign_orders import ForeignOrder, ForeignOrdersSeen
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import SECOND, later
+from tbot_bot.core.instruments import equity
+from tbot_bot.reporting.facts import Level, LogFormat
+from tbot_bot.reporting.happenings import happened
 from tbot_bot.reporting.report_router import records_for
+from tbot_bot.reporting.session_report import lines_of
 from tbot_bot.reporting.status_builder import ProcessFacts, StatusBuilder, idle_status
 from tbot_bot.reporting.status_logger import (
     BotState,
@@ -127,6 +132,38 @@ def test_open_circuits_and_the_canary_are_shown_in_words_and_satisfy_the_schema(
     assert "broker ibkr: history not asked for 4 s after 6 failures: no answer in 20 s" in told
     assert "canary of 2025-09-02 FAILED, no session begins: disk: full; ibkr: no answer" in told
     assert "canary of 2025-09-02 passed" in status_lines(replace(status, canary=replace(failed, passed=True)))
+
+
+def test_orders_of_others_are_shown_until_they_rest_no_longer_and_are_lines_of_the_log(tmp_path):
+    records = records_for(tmp_path, Mode.PAPER, test_mode=True)
+    priced = ForeignOrder(
+        broker="ibkr", broker_order_id="1900000001", name="", instrument=equity("ZZZ"), buys=True,
+        quantity=Decimal(10), price=Decimal("12.50"),
+    )  # fmt: skip
+    odd = replace(priced, broker_order_id="7", name="legs\x1b[2J", buys=False, quantity=None, price=None)
+    seen = ForeignOrdersSeen(at=NOW, broker="ibkr", orders=(priced, odd), alert=True)
+    builder = StatusBuilder(spec())
+    builder.feed(seen)
+    status = builder.build(PROCESS)
+    write_status(records, status)
+    assert read_status(records.status, NOW).status == status
+    schema = json.loads((Path(tbot_bot.reporting.__file__).parent / "schemas" / "status.schema.json").read_text())
+    Draft202012Validator(schema).validate(json.loads(records.status.read_text()))
+    told = [line for line in status_lines(status) if "not ours" in line]
+    assert told == [
+        "broker ibkr: not ours: buy 10 ZZZ at 12.5 (1900000001)",
+        "broker ibkr: not ours: sell some ZZZ (legs\\x1b[2J)",
+    ]
+    gone = ForeignOrdersSeen(at=NOW, broker="ibkr", orders=(), gone=("7",))
+    builder.feed(gone)
+    assert [one.broker_order_id for one in builder.build(PROCESS).foreign_orders] == ["1900000001"]
+    facts = [*happened(seen), *happened(gone)]
+    assert [(one.event, one.code) for one in facts] == [
+        ("foreign_order", "1900000001"), ("foreign_order", "7"), ("foreign_order_gone", "7"),
+    ]  # fmt: skip
+    log = json.loads((Path(tbot_bot.reporting.__file__).parent / "schemas" / "session_log.schema.json").read_text())
+    for line in lines_of(spec().session, tuple(facts), LogFormat.JSON, Level.INFO).splitlines():
+        Draft202012Validator(log).validate(json.loads(line))
 
 
 @pytest.mark.parametrize("count", [0, 5, 9, 100])

@@ -1,6 +1,7 @@
 """Somebody else trades in our account while a session runs: halted where it is ours to trade, left alone elsewhere."""
 
 import asyncio
+import json
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +11,25 @@ import requests
 
 from tbot_bot.core.commands import RaiseAlert
 from tbot_bot.core.errors import BrokerUnavailable, UnknownMessage
-from tbot_bot.core.events import AccountsRead, LinkImpaired, LinkState, OrderFilled, PositionAgrees, PositionDiffers
+from tbot_bot.core.events import (
+    AccountsMarked,
+    AccountsRead,
+    LinkImpaired,
+    LinkState,
+    OrderFilled,
+    PositionAgrees,
+    PositionDiffers,
+)
+from tbot_bot.core.foreign_orders import ForeignOrder, ForeignOrdersSeen
+from tbot_bot.core.identity import Mode
 from tbot_bot.core.instruments import equity
 from tbot_bot.core.orders import Fill, Position
+from tbot_bot.runtime.foreign_watch import ForeignOrders
 from tbot_bot.runtime.link_health import LinkLimits
 from tbot_bot.runtime.position_watch import PAUSES, PositionWatch
+from tbot_bot.runtime.replay import replay_day
+from tests.support.crafted_day import DAY
+from tests.support.scenario import account
 from tests.support.trading_floor import Floor, protected
 from tests.trading.test_losses import holding
 
@@ -27,6 +42,7 @@ class Account:
 
     def __init__(self, held: dict[str, Decimal]) -> None:
         self.held, self.fills, self.asked = held, list[Fill](), 0
+        self.others, self.power = list[ForeignOrder](), Decimal(90_000)
         self.problem: Exception | None = None
         self.hangs = False
 
@@ -44,6 +60,19 @@ class Account:
     async def fills_since(self, _: object) -> tuple[Fill, ...]:
         return tuple(self.fills)
 
+    async def foreign_orders(self) -> tuple[ForeignOrder, ...]:
+        return tuple(self.others)
+
+    async def account(self) -> Any:
+        return account("one", "500000", buying_power=self.power)
+
+
+def order_of_another(number: int) -> ForeignOrder:
+    return ForeignOrder(
+        broker="one", broker_order_id=f"b{number}", name="", instrument=equity("ZZZ"), buys=True,
+        quantity=Decimal(number), price=Decimal("12.50"),
+    )  # fmt: skip
+
 
 class Room:
     """A session that holds AAA at "one", and its watch; `pauses` lets time pass."""
@@ -54,9 +83,15 @@ class Room:
         self.trade = next(trade for trade in self.state.active_trades() if trade.broker == "one")
         self.ours = self.state.held(self.trade)
         self.account = Account({OURS: self.ours})
+        self.begin()
+
+    def begin(self, told_today: tuple[str, ...] = ()) -> None:
         shell: Any = SimpleNamespace(engine=self.told.engine, at=self.told.at, take=self.take)
         brokers: Any = {"one": self.account}
-        self.watch = PositionWatch(shell, brokers, limits=LIMITS, doubt=self.doubt, seconds=lambda: self.now)
+        foreign = ForeignOrders(shell, told_today)
+        self.watch = PositionWatch(
+            shell, brokers, limits=LIMITS, doubt=self.doubt, foreign=foreign, seconds=lambda: self.now
+        )
 
     async def take(self, event: Any) -> None:
         self.events.append(event)
@@ -75,6 +110,10 @@ class Room:
 
     def alerts(self) -> list[str]:
         return [alert.title for alert in self.told.of(RaiseAlert) if "differs" in alert.title]
+
+    def told_of_others(self) -> list[tuple[str, str]]:
+        alerts = [alert for alert in self.told.of(RaiseAlert) if "not ours" in alert.title]
+        return [(alert.title, alert.text) for alert in alerts]
 
 
 async def test_what_agrees_is_asked_every_third_time_and_nothing_is_told():
@@ -139,6 +178,57 @@ async def test_an_execution_that_nobody_told_is_booked_before_anything_is_compar
     assert room.alerts() == []
 
 
+async def test_an_order_of_another_is_told_once_alerted_once_and_what_it_takes_is_not_counted_on():
+    room = Room()
+    first, second = order_of_another(10), order_of_another(20)
+    room.account.others, room.account.power = [first], Decimal(80_000)
+    await room.pauses()
+    seen, marked = room.events
+    assert isinstance(seen, ForeignOrdersSeen)
+    assert (seen.broker, seen.orders, seen.gone, seen.alert) == ("one", (first,), (), True)
+    assert isinstance(marked, AccountsMarked)
+    assert room.state.marks["one"].buying_power == 80_000
+    (told,) = room.told_of_others()
+    assert told[0] == "orders that are not ours rest at one"
+    assert told[1].startswith("buy 10 ZZZ at 12.5. Not touched")
+
+    room.account.others = [first, second]
+    await room.pauses()
+    room.account.others = [second]
+    await room.pauses()
+    seen = [one for one in room.events if isinstance(one, ForeignOrdersSeen)]
+    assert [(one.orders, one.gone, one.alert) for one in seen[1:]] == [((second,), (), False), ((), ("b10",), False)]
+    assert len(room.told_of_others()) == 1
+
+    count = len(room.events)
+    room.begin()  # another process, after a replay: the engine's state is the same
+    await room.pauses()
+    assert len(room.events) == count
+
+
+async def test_what_an_earlier_session_of_the_day_has_told_is_not_alerted_again():
+    room = Room()
+    room.begin(told_today=("one",))
+    room.account.others = [order_of_another(10)]
+    await room.pauses()
+    assert [type(event) for event in room.events] == [ForeignOrdersSeen, AccountsMarked]
+    assert room.told_of_others() == []
+
+
+async def test_an_account_that_may_not_know_of_an_entry_yet_is_asked_again_before_it_is_believed():
+    room = Room()
+    room.account.others = [order_of_another(10)]
+    room.now += LIMITS.pause_seconds
+    await room.watch.look()
+    room.state.approved_since_mark["one"] = Decimal(5_000)
+    for _ in range(4):
+        await asyncio.sleep(0)
+    await room.watch.look()
+    assert room.events == []
+    await room.pauses(PAUSES)
+    assert [type(event) for event in room.events] == [ForeignOrdersSeen, AccountsMarked]
+
+
 async def test_an_impaired_broker_is_left_to_the_watchdog():
     room = Room()
     room.told.tell(LinkImpaired(at=room.told.at, link="one", state=LinkState.DEGRADED, reason="slow"))
@@ -181,26 +271,27 @@ def floor(tmp_path):
         one.close()
 
 
-def buys_at_alpaca(floor, symbol):
+def buys_at_alpaca(floor, symbol, asked=None):
     body: dict[str, Any] = {"symbol": symbol, "qty": "5", "side": "buy", "type": "market", "time_in_force": "day"}
     body |= {"order_class": "oto", "take_profit": {"limit_price": "99"}}  # a simple one could wash with our stop
+    body = asked or body
     keys = {"APCA-API-KEY-ID": "changeme", "APCA-API-SECRET-KEY": "changeme"}
     url = f"http://127.0.0.1:{floor.told['ports']['alpaca']}/v2/orders"
     answer = requests.post(url, json=body, headers=keys, timeout=10)
     assert answer.ok, answer.text
 
 
-def buys_at_ibkr(floor, symbol):
-    from ib_async import IB, Contract, MarketOrder, Stock  # noqa: PLC0415 - heavy
+def buys_at_ibkr(floor, symbol, limit=None):
+    from ib_async import IB, Contract, LimitOrder, MarketOrder, Stock  # noqa: PLC0415 - heavy
 
     async def buy():
         line = IB()
         await line.connectAsync("127.0.0.1", floor.told["ports"]["tws"], clientId=77, timeout=10)
         (contract,) = await line.qualifyContractsAsync(Stock(symbol, "SMART", "USD"))
         assert isinstance(contract, Contract)
-        trade = line.placeOrder(contract, MarketOrder("BUY", 5))
+        trade = line.placeOrder(contract, MarketOrder("BUY", 5) if limit is None else LimitOrder("BUY", 5, limit))
         done = asyncio.Event()
-        trade.filledEvent += lambda _: done.set()
+        (trade.filledEvent if limit is None else trade.statusEvent).connect(lambda _: done.set())
         await asyncio.wait_for(done.wait(), 20)
         line.disconnect()
 
@@ -231,3 +322,32 @@ def test_a_stranger_who_trades_during_the_session_halts_what_we_trade_and_keeps_
     assert any("foreign_position" in line and "BBB" in line for line in said.splitlines())
     (trade,) = one.trades()
     assert (trade["ticker"], trade["exit_reason"], trade["error_code"]) == ("AAA", "time", "")
+
+
+@pytest.mark.slow
+def test_orders_of_others_rest_through_a_session_and_a_kill_and_are_told_in_log_status_and_journal(floor):
+    both = {"ALPACA_ENABLED": "true", "IBKR_ENABLED": "true", "ROUTING": "each"}
+    one = floor(speed=40, begin="09:22", FRACTIONAL="false", **both, **DAY_LONG)
+    body: dict[str, Any] = {"symbol": "BBB", "qty": "5", "side": "buy", "type": "limit", "time_in_force": "day"}
+    buys_at_alpaca(one, "BBB", body | {"limit_price": "10"})
+    buys_at_ibkr(one, "BBB", limit=10.0)
+    one.start()
+    one.until(protected, "alpaca")
+    one.until(protected, "ibkr")
+    status = json.loads((one.home / "output" / "status_bot.json").read_text(encoding="utf-8"))
+    shown = {(order["broker"], order["symbol"], order["side"]): order for order in status["foreign_orders"]}
+    assert set(shown) == {("alpaca", "BBB", "buy"), ("ibkr", "BBB", "buy")}
+    one.kill()
+    one.start()
+    assert one.end() == 0
+
+    for name in ("alpaca", "ibkr"):
+        orders = one.truth(name)["orders"]
+        theirs = [order for order in orders if order["ticket"]["instrument"]["symbol"] == "BBB"]
+        assert [(order["phase"], order["filled"]) for order in theirs] == [("working", "0")], theirs
+        assert not [order for order in orders if order not in theirs and order["phase"] in {"working", "held"}]
+    said = [line for line in log_of(one).splitlines() if '"foreign_order"' in line]
+    assert sorted(json.loads(line)["broker"] for line in said) == ["alpaca", "ibkr"]
+    alerts = [line for line in log_of(one).splitlines() if "orders that are not ours rest at" in line]
+    assert len(alerts) == 2
+    assert replay_day(one.home, DAY, Mode.PAPER).identical

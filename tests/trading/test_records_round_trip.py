@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tbot_bot.core import commands, events
 from tbot_bot.core.codec import dumps, loads
 from tbot_bot.core.events import BarsClosed
+from tbot_bot.core.foreign_orders import ForeignOrdersSeen
 from tbot_bot.core.halts import HaltsTold
 from tbot_bot.core.trails import StopTrailed
 from tbot_bot.trading.spec import SessionSpec
@@ -71,7 +72,7 @@ def records(cls: type) -> st.SearchStrategy[object]:
     return st.fixed_dictionaries({name: values(hints[name]) for name in names}).map(lambda drawn: cls(**drawn))
 
 
-EVENTS = [*classes_of(events), HaltsTold, StopTrailed]
+EVENTS = [*classes_of(events), ForeignOrdersSeen, HaltsTold, StopTrailed]
 ALL = [*EVENTS, *(cls for cls in classes_of(commands) if cls is not commands.Decided), SessionSpec]
 
 

@@ -19,8 +19,10 @@ from tbot_bot.core.events import (
     OrderRejected,
     OrderReplaced,
 )
+from tbot_bot.core.foreign_orders import ForeignOrder, ListsForeignOrders
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.orders import BrokerOrder, BrokerOrderStatus, Side
+from tbot_bot.core.protocols import Broker
 from tests.broker.contract.floor import Asked, Floor, Trader, kinds
 
 BIG = "1000"
@@ -318,6 +320,32 @@ async def test_an_order_that_is_not_ours_goes_on_resting(trader):
     assert [order.client_order_id for order in await trader.broker.open_orders()] == [theirs]
     await bought(trader)
     assert [order.client_order_id for order in await trader.broker.open_orders()] == [theirs]
+
+
+async def others_at(broker: Broker) -> tuple[ForeignOrder, ...]:
+    """Return the orders of others, which every adapter has to tell."""
+    assert isinstance(broker, ListsForeignOrders)
+    return await broker.foreign_orders()
+
+
+async def test_orders_of_others_are_told_apart_from_ours_and_counted_by_what_they_may_take(trader):
+    needs(trader.floor, "foreign")
+    assert await others_at(trader.broker) == ()
+    before = (await trader.broker.account()).buying_power
+    theirs = await trader.floor.buys_by_hand(Decimal(3), resting=True)
+    after = (await trader.broker.account()).buying_power
+    await trader.submits(trader.order(limit="0.4"))
+    await trader.hears("entry1", OrderAcknowledged)
+    (one,) = await others_at(trader.broker)
+    assert (one.broker, one.name, one.buys, one.quantity) == (trader.broker.name, theirs, True, Decimal(3))
+    assert one.instrument.symbol == trader.floor.symbol
+    assert one.price is not None
+    assert one.notional == 3 * one.price
+    assert before - after >= one.notional > 0
+    await trader.broker.cancel(trader.name("entry1"))
+    await trader.hears("entry1", OrderCancelled)
+    again = await trader.floor.reborn()
+    assert await others_at(again) == (one,)
 
 
 async def test_an_execution_can_be_undone(trader):
