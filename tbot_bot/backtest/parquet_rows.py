@@ -38,7 +38,7 @@ _LAST: Final = 2**62
 _TASKS: Final = 16
 
 
-class UnusualRows(Exception):
+class _UnusualRows(Exception):
     """The rows are not as the loops expect."""
 
 
@@ -123,11 +123,11 @@ class _Names:
     def of(self, dictionary: pa.Array) -> Integers:
         names = dictionary.to_pylist()
         if any(not name for name in names):
-            raise UnusualRows
+            raise _UnusualRows
         with self._lock:
             found = [self._codes.setdefault(str(name), len(self._codes)) for name in names]
         if len(self._codes) > _NAMES_MAX:
-            raise UnusualRows
+            raise _UnusualRows
         return np.array(found, dtype=np.int64)
 
     def __iter__(self) -> Iterator[str]:
@@ -155,7 +155,7 @@ def swept(paths: Sequence[Path], rows_min: int = ROWS_MIN, room: Room | None = N
             return _swept(paths, groups, pool, room or _memory)
         finally:
             pool.shutdown(cancel_futures=True)
-    except (UnusualRows, OSError, ValueError, OverflowError, pa.ArrowException):
+    except (_UnusualRows, OSError, ValueError, OverflowError, pa.ArrowException):
         return None  # the plain reader finds it again, and has the words for it
 
 
@@ -172,7 +172,7 @@ def _groups(paths: Sequence[Path]) -> list[_Group]:
     found = []
     for number, path in enumerate(paths):
         if path.suffix.lower() != ".parquet":
-            raise UnusualRows
+            raise _UnusualRows
         with pq.ParquetFile(path) as file:
             metadata = file.metadata
         found += [
@@ -237,7 +237,7 @@ def _take_codes(group: _Group, known: _Names) -> None:
         for batch in file.iter_batches(_BATCH, row_groups=[group.number], columns=["symbol"], use_threads=False):
             column = batch.column(0)
             if column.null_count or not pa.types.is_dictionary(column.type):
-                raise UnusualRows
+                raise _UnusualRows
             indices = np.asarray(column.indices.cast(pa.int32()))
             part = group.codes[done : done + len(indices)]
             group.runs += tally_codes(indices, known.of(column.dictionary), part, counts, before)
@@ -255,13 +255,13 @@ def _take_rows(group: _Group, rows: Rows) -> None:
         when = next(name for name in TIME_NAMES if name in file.schema_arrow.names)
         kind = file.schema_arrow.field(when).type
         if not pa.types.is_timestamp(kind) or kind.tz is None:
-            raise UnusualRows
+            raise _UnusualRows
         columns = [when, *PRICES, "volume"]
         for batch in file.iter_batches(_BATCH, row_groups=[group.number], columns=columns, use_threads=False):
             times = np.asarray(batch.column(when).view(pa.int64()))
             numbers = tuple(_numbers(batch.column(name)) for name in (*PRICES, "volume"))
             if not len(times) or batch.column(when).null_count:
-                raise UnusualRows
+                raise _UnusualRows
             if not done:
                 seen[0] = times[0]
             codes = group.codes[done : done + len(times)]
@@ -270,13 +270,13 @@ def _take_rows(group: _Group, rows: Rows) -> None:
     unit = _UNITS[kind.unit]
     group.seen = [value * unit for value in seen[:4].tolist()] + [int(seen[4])]
     if done != len(group.codes) or not 0 <= group.seen[2] <= group.seen[3] < _LAST:
-        raise UnusualRows
+        raise _UnusualRows
     group.codes = group.codes[[0, -1]]  # all that is still asked for
 
 
 def _numbers(column: pa.Array) -> Floats:
     if column.null_count:
-        raise UnusualRows
+        raise _UnusualRows
     return np.asarray(column.cast(pa.float64()))
 
 
@@ -291,7 +291,7 @@ def _require_an_order(groups: Sequence[_Group]) -> None:
     if runs > np.count_nonzero(counts):
         back = sum(group.seen[4] for group in groups) + sum(two.seen[0] < one.seen[1] for one, two in pairs)
         if back:
-            raise UnusualRows
+            raise _UnusualRows
 
 
 def _sweep(
@@ -323,7 +323,7 @@ def _sweep(
     for task in waiting:
         task.result()
     if found[:, 0].any():
-        raise UnusualRows
+        raise _UnusualRows
     return SweptFile(
         name=name,
         symbols=symbols,
@@ -360,13 +360,13 @@ def _span_of(distances: Integers, start: Integers, begin: Integers, stop: Intege
     total = int(within.sum())
     if not total:
         if longer:
-            raise UnusualRows
+            raise _UnusualRows
         return MINUTE
     if 2 * int(within[1]) >= total:
         return MINUTE
     span = int(np.argmax(within)) * MINUTE
     if span >= HOUR:
-        raise UnusualRows
+        raise _UnusualRows
     pieces = zip(begin.tolist(), stop.tolist(), strict=True)
     fits = HOUR % span == 0 and all(on_grid(start[one:two], span) for one, two in pieces)
     return span if fits else MINUTE
