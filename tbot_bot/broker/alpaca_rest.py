@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tbot_bot.broker.alpaca_http import AlpacaHttp, Answer, Call, hold_seconds
-from tbot_bot.broker.circuit import Circuit, CircuitReading
 from tbot_bot.broker.json_fields import fields, parsed, words
+from tbot_bot.core.circuit import Circuit, CircuitReading
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable, CredentialsRejected, UnknownMessage
 from tbot_bot.core.instants import seconds
 from tbot_bot.core.token_bucket import Turns

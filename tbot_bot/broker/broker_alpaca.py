@@ -25,12 +25,12 @@ from tbot_bot.broker.alpaca_stream import AlpacaStream, StreamAddress
 from tbot_bot.broker.alpaca_wire import account_of, position_of, told_order, update_of, why_blocked
 from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.capabilities import CAPABILITIES
-from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.broker.json_fields import fields, items, words
 from tbot_bot.broker.turns import AlpacaTurns
 from tbot_bot.broker.watched_stops import WATCH_SECONDS, SeenPrice, Venue, WatchedStops, at_market, is_watched
 from tbot_bot.config.error_handler import MachineError
 from tbot_bot.config.settings import Settings
+from tbot_bot.core.circuit import CircuitReading
 from tbot_bot.core.errors import BrokerProblem, BrokerRefused, BrokerUnavailable, UnknownMessage
 from tbot_bot.core.events import OrderEvent
 from tbot_bot.core.foreign_orders import ForeignOrder

@@ -15,7 +15,6 @@ from typing import Final
 
 from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.capabilities import CAPABILITIES
-from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.broker.ibkr_access import ibkr_endpoint
 from tbot_bot.broker.ibkr_account import account_of, positions_of
 from tbot_bot.broker.ibkr_book import Kept
@@ -27,6 +26,7 @@ from tbot_bot.broker.ibkr_orders import OrderDesk
 from tbot_bot.broker.ibkr_wire import Standing, order_of
 from tbot_bot.config.error_handler import LogicError
 from tbot_bot.config.settings import Settings
+from tbot_bot.core.circuit import CircuitReading
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
 from tbot_bot.core.events import CancelRejected, OrderCancelled, OrderEvent, OrderRejected, OrderReplaced
 from tbot_bot.core.foreign_orders import ForeignOrder

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from tbot_bot.broker.circuit import Circuits
 from tbot_bot.broker.ibkr_wire import CONNECTIVITY, TRAILING, Connectivity
 from tbot_bot.core.backoff import Patience, pause_after
+from tbot_bot.core.circuit import Circuits
 from tbot_bot.core.errors import BrokerProblem, BrokerUnavailable, CredentialsRejected
 from tbot_bot.core.instants import SECOND, Duration
 

@@ -153,10 +153,4 @@ def classify(error: BaseException) -> Verdict:
     return _UNEXPECTED
 
 
-def escalated(verdict: Verdict) -> Verdict:
-    """Return what a retryable error means when all retries were in vain: one step graver, and no more retries."""
-    graver = list(Severity)[min(verdict.severity.rank + 1, len(Severity) - 1)]
-    return Verdict(kind=verdict.kind, code=f"{verdict.code}_EXHAUSTED", retryable=False, severity=graver)
-
-
-__all__ = ["KINDS", "TABLE", "UNEXPECTED", "Verdict", "classify", "escalated"]
+__all__ = ["KINDS", "TABLE", "UNEXPECTED", "Verdict", "classify"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tbot_bot.core.backoff import Patience, pause_after
 from tbot_bot.core.bars import Bar, Quote
+from tbot_bot.core.circuit import CircuitReading
 from tbot_bot.core.errors import BrokerUnavailable, UnknownMessage
 from tbot_bot.core.halts import TradingHalt
 from tbot_bot.core.instants import MINUTE, SECOND, Duration, Instant, iso, later
@@ -56,6 +57,10 @@ class DataRest(Protocol):
         Raises:
             BrokerProblem: no answer, or a refusal.
         """
+        ...
+
+    def readings(self) -> tuple[CircuitReading, ...]:
+        """Return how each endpoint is that was ever asked."""
         ...
 
 
@@ -129,6 +134,10 @@ class AlpacaFeed:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         self._lost()
+
+    def circuits(self) -> tuple[CircuitReading, ...]:
+        """Return how each endpoint is that was ever asked for bars."""
+        return self._rest.readings()
 
     # --- what a session asks ------------------------------------------------------------------------------------------
 

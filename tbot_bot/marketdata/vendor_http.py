@@ -1,6 +1,7 @@
 """Reading a data vendor's interface: in turn, within a deadline, again where that may help, keys in headers only.
 
-A key stands in no address, so that no error, log or proxy can quote it.
+A key stands in no address, so that no error, log or proxy can quote it. An endpoint that fails again and again is left
+alone for a while (`core.circuit`).
 
     2xx                 the value; what cannot be read is `VendorNotUnderstood`
     401                 `VendorKeysRefused`
@@ -12,7 +13,7 @@ A key stands in no address, so that no error, log or proxy can quote it.
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
 from typing import Final, Self
@@ -22,6 +23,8 @@ import httpx2
 from tbot_bot.config.error_handler import MASK, TbotError
 from tbot_bot.config.vendor_errors import VendorKeysRefused, VendorNotUnderstood, VendorRefused, VendorUnavailable
 from tbot_bot.core.backoff import Patience, Waiting, pause_after
+from tbot_bot.core.circuit import CircuitReading, Circuits
+from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.instants import SECOND, Duration, seconds
 from tbot_bot.core.token_bucket import Turns
 
@@ -32,6 +35,8 @@ _TOO_MANY: Final = 429
 _AGAIN: Final = frozenset({408, 425, 429})
 _OK: Final = range(200, 300)
 _NO: Final = range(400, 500)
+_FAMILY_PARTS: Final = 4
+"""Of a path, cut at its slashes, that name the endpoint; what follows names a symbol."""
 _REST: Final = (seconds(2), seconds(61))
 """Least and most that a vendor is left alone after a 429; without `Retry-After` its minute is waited out."""
 
@@ -62,6 +67,7 @@ class VendorHttp:
         self._client = httpx2.AsyncClient(
             timeout=patience.deadline / SECOND, trust_env=False, follow_redirects=False, headers=dict(vendor.headers)
         )
+        self._circuits = Circuits(lambda: asyncio.get_running_loop().time())
         self.asked = 0
         """Requests made so far, repeated ones included."""
 
@@ -75,20 +81,46 @@ class VendorHttp:
         """Close the connections."""
         await self._client.aclose()
 
+    def circuits(self) -> tuple[CircuitReading, ...]:
+        """Return how each endpoint is that was ever asked."""
+        return tuple(
+            replace(one, endpoint=f"{self._vendor.name} GET {one.endpoint}") for one in self._circuits.readings()
+        )
+
     async def get(self, path: str, query: Mapping[str, str]) -> object:
         """Return the JSON at `path`, its numbers as Decimals and ints."""
         attempt = 0
         while True:
             attempt += 1
-            await self._turns.take()
             try:
-                return self._parsed(await self._once(path, query), path)
+                return self._parsed(await self._admitted(path, query), path)
             except VendorUnavailable as error:
                 if attempt > self._patience.retries:
                     raise
                 pause = pause_after(self._patience, attempt, self._waiting.dice)
                 pause = Duration(max(pause, error.retry_after or 0))
             await self._waiting.sleep(pause)
+
+    async def _admitted(self, path: str, query: Mapping[str, str]) -> bytes:
+        """Ask, unless the endpoint's circuit is open; a vendor that is busy (429) has answered."""
+        family = "/".join(path.split("/")[:_FAMILY_PARTS])
+        try:
+            self._circuits.admit(family)
+        except BrokerUnavailable as closed:
+            told = VendorUnavailable(str(closed), where=self._where(path))
+            told.retry_after = closed.retry_after
+            raise told from None
+        await self._turns.take()
+        try:
+            body = await self._once(path, query)
+        except TbotError as error:
+            if isinstance(error, VendorUnavailable) and error.retry_after is None:
+                self._circuits.failed(family, str(error))
+            else:
+                self._circuits.answered(family)
+            raise
+        self._circuits.answered(family)
+        return body
 
     async def _once(self, path: str, query: Mapping[str, str]) -> bytes:
         self.asked += 1

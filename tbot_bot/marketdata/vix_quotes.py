@@ -39,6 +39,7 @@ class YahooVix:
     def __init__(self, http: VendorHttp, now: Callable[[], Instant]) -> None:
         """Ask through `http`, which waits for its turn."""
         self._http, self._now = http, now
+        self.circuits = http.circuits
 
     async def vix(self) -> VixReading | None:
         """Return the index; None where Yahoo has none. Raises what `vendor_http` raises."""
@@ -54,6 +55,7 @@ class FinnhubVix:
     def __init__(self, http: VendorHttp, now: Callable[[], Instant]) -> None:
         """Ask through `http`, which waits for its turn."""
         self._http, self._now = http, now
+        self.circuits = http.circuits
 
     async def vix(self) -> VixReading | None:
         """Return the index; None where the plan does not have it. Raises what `vendor_http` raises."""

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 
 from tbot_bot.config.error_handler import TbotError
-from tbot_bot.config.error_table import classify, escalated
+from tbot_bot.config.error_table import classify
 from tbot_bot.config.scrub import scrub
 from tbot_bot.core.codec import record
 from tbot_bot.core.identity import StrategyName
@@ -38,14 +38,12 @@ class ErrorRaised:
     """The end of the traceback, shortened."""
 
     @classmethod
-    def of(
-        cls, error: BaseException, *, at: Instant, broker: str = "", trace: str = "", exhausted: bool = False
-    ) -> "ErrorRaised":
-        """Return the row for `error`, escalated where all retries were in vain (`exhausted`).
+    def of(cls, error: BaseException, *, at: Instant, broker: str = "", trace: str = "") -> "ErrorRaised":
+        """Return the row for `error`.
 
         Without a `trace` it is the error's own, causes included, if it was raised.
         """
-        verdict = escalated(classify(error)) if exhausted else classify(error)
+        verdict = classify(error)
         known = error if isinstance(error, TbotError) else None
         if not trace and error.__traceback__ is not None:
             trace = "".join(traceback.format_exception(error))

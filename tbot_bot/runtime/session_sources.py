@@ -14,6 +14,7 @@ from tbot_bot.broker.broker_ibkr import IbkrBroker
 from tbot_bot.broker.broker_sim import VenueStore
 from tbot_bot.broker.turns import AlpacaTurns
 from tbot_bot.config.settings import Settings
+from tbot_bot.core.circuit import HasCircuits
 from tbot_bot.core.events import EarlierToday
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import MINUTE, Duration
@@ -119,6 +120,7 @@ class LiveSources:
     ) -> Iterator[tuple[SessionBase, SessionShell]]:
         """Give a session on the market as it happens."""
         windows = spec.windows
+        place.links.sources.extend(one for one in (self._feed, self._vix) if isinstance(one, HasCircuits))
         sources = MarketSources(
             feed=self._feed,
             screener=VendorScreener(self._room.settings, spec.strategy, self._note, self._turns.data),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tbot_bot.config.settings import tbot_home
+from tbot_bot.core.events import MARKET_DATA
 from tbot_bot.core.identity import Mode
 from tbot_bot.core.instants import iso
 from tbot_bot.core.money import plain
@@ -84,7 +85,8 @@ def waiting_line(signal: WaitingSignal) -> str:
 def circuit_line(circuit: OpenCircuit) -> str:
     """Return what is left alone for a while, and why, as one line."""
     asked = f"not asked for {circuit.open_seconds:.0f} s after {circuit.failures} failures"
-    return f"broker {circuit.broker}: {circuit.endpoint} {asked}: {circuit.problem}"
+    whose = "market data" if circuit.broker == MARKET_DATA else f"broker {circuit.broker}"
+    return f"{whose}: {circuit.endpoint} {asked}: {circuit.problem}"
 
 
 def foreign_order_line(order: OthersOrder) -> str:

@@ -17,6 +17,7 @@ from tbot_bot.config.error_handler import TbotError
 from tbot_bot.config.settings import Settings
 from tbot_bot.core.backoff import Patience
 from tbot_bot.core.bars import VixReading
+from tbot_bot.core.circuit import CircuitReading, HasCircuits
 from tbot_bot.core.errors import BrokerProblem
 from tbot_bot.core.instants import HOUR, Instant, seconds
 from tbot_bot.core.protocols import Broker
@@ -96,6 +97,10 @@ class VixChain:
             self._note(f"no VIX from {source.name}: {why}")
         self._note("the VIX is missing: " + ("no source has one" if order else "no source is set up"))
         return None
+
+    def circuits(self) -> tuple[CircuitReading, ...]:
+        """Return how each vendor's endpoint is that was ever asked."""
+        return tuple(one for source in self._sources if isinstance(source, HasCircuits) for one in source.circuits())
 
     async def _asked(self, source: NamedVix) -> tuple[VixReading | None, str]:
         try:

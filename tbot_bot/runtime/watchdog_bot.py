@@ -8,10 +8,10 @@ broker that hangs keeps nobody waiting.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
-from tbot_bot.broker.circuit import CircuitReading
 from tbot_bot.config.scrub import scrub
+from tbot_bot.core.circuit import CircuitReading, HasCircuits
 from tbot_bot.core.errors import BrokerProblem
 from tbot_bot.core.events import MARKET_DATA, BrokerLost, LinkImpaired, LinkRestored, LinkState
 from tbot_bot.core.instants import Duration, Instant
@@ -54,15 +54,8 @@ class LinkBoard:
     readings: dict[str, LinkReading] = field(default_factory=dict)
     circuits: dict[str, tuple[CircuitReading, ...]] = field(default_factory=dict)
     """Those that are open, by link."""
-
-
-@runtime_checkable
-class HasCircuits(Protocol):
-    """An adapter that leaves an endpoint alone which does not answer."""
-
-    def circuits(self) -> tuple[CircuitReading, ...]:
-        """Return how each endpoint is that was ever asked."""
-        ...
+    sources: list[HasCircuits] = field(default_factory=list)
+    """Whom the session asks for market data, beside its brokers."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,6 +111,9 @@ class Watchdog:
         `data_late`: for how many seconds of real time the next bars have been overdue.
         """
         await self._judge_data(at, judge_data(data_late))
+        self._board.circuits[MARKET_DATA] = tuple(
+            one for source in self._board.sources for one in source.circuits() if one.open_seconds > 0
+        )
         for link in self._links.values():
             self._ask(link)
         asking = [link.asking for link in self._links.values() if link.asking is not None]
@@ -137,7 +133,7 @@ class Watchdog:
         self._show()
 
     def hear(self, name: str, problem: str) -> None:
-        """Take note of the same where nobody can wait: a request was repeated in vain. The engine hears of it soon."""
+        """Take note of the same where nobody can wait. The engine hears of it soon."""
         link = self._links[name]
         link.signs = failed(link.signs, self._seconds(), scrub(problem))
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tbot_bot.broker.circuit import FAILURES_MAX, PAUSE_FIRST_SECONDS, PAUSE_LONGEST_SECONDS, Circuit
 from tbot_bot.broker.turns import REQUESTS_PER_MINUTE, AlpacaTurns
+from tbot_bot.core.circuit import FAILURES_MAX, PAUSE_FIRST_SECONDS, PAUSE_LONGEST_SECONDS, Circuit
 from tbot_bot.core.instants import seconds
 
 

@@ -14,10 +14,10 @@ from tbot_bot.broker.alpaca_http import Call, _rest
 from tbot_bot.broker.alpaca_rest import NotAsked
 from tbot_bot.broker.authorization import LiveAuthorization
 from tbot_bot.broker.broker_alpaca import alpaca_broker
-from tbot_bot.broker.circuit import FAILURES_MAX
 from tbot_bot.config.choices import BrokerMode
 from tbot_bot.config.error_handler import ConfigError, LogicError
 from tbot_bot.config.settings import Settings, load_settings
+from tbot_bot.core.circuit import FAILURES_MAX
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable, CredentialsRejected
 from tbot_bot.core.events import (
     OrderAcknowledged,

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tbot_bot.broker.circuit import FAILURES_MAX
 from tbot_bot.broker.ibkr_access import DEADLINE_SECONDS_MAX
+from tbot_bot.core.circuit import FAILURES_MAX
 from tbot_bot.core.errors import BrokerRefused, BrokerUnavailable
 from tbot_bot.core.instants import SECOND, Instant
 from tbot_bot.core.orders import BrokerOrderStatus, Side

@@ -123,13 +123,15 @@ def test_open_circuits_and_the_canary_are_shown_in_words_and_satisfy_the_schema(
     records = records_for(tmp_path, Mode.PAPER, test_mode=True)
     failed = CanaryResult(day=date(2025, 9, 2), at=NOW, passed=False, failures=("disk: full", "ibkr: no answer"))
     circuit = OpenCircuit(broker="ibkr", endpoint="history", failures=6, open_seconds=3.6, problem="no answer in 20 s")
-    status = replace(after(5), circuits=(circuit,), canary=failed)
+    source = replace(circuit, broker=e.MARKET_DATA, endpoint="yahoo GET /v8/finance/chart", problem="HTTP 503")
+    status = replace(after(5), circuits=(circuit, source), canary=failed)
     write_status(records, status)
     assert read_status(records.status, NOW).status == status
     schema = json.loads((Path(tbot_bot.reporting.__file__).parent / "schemas" / "status.schema.json").read_text())
     Draft202012Validator(schema).validate(json.loads(records.status.read_text()))
     told = list(status_lines(status))
     assert "broker ibkr: history not asked for 4 s after 6 failures: no answer in 20 s" in told
+    assert "market data: yahoo GET /v8/finance/chart not asked for 4 s after 6 failures: HTTP 503" in told
     assert "canary of 2025-09-02 FAILED, no session begins: disk: full; ibkr: no answer" in told
     assert "canary of 2025-09-02 passed" in status_lines(replace(status, canary=replace(failed, passed=True)))
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tbot_bot.broker.broker_sim import Fault, Request, SimulatedBroker
-from tbot_bot.broker.circuit import FAILURES_MAX, Circuit
+from tbot_bot.core.circuit import FAILURES_MAX, Circuit
 from tbot_bot.core.commands import BrokerHalted, EngageKillSwitch, RaiseAlert, SubmitOrder
 from tbot_bot.core.errors import BrokerUnavailable
 from tbot_bot.core.events import (
@@ -307,6 +307,29 @@ async def test_a_circuit_that_opens_stops_entries_until_it_is_tried_again():
     await dog.look(NOON)
     assert [type(event) for event in shell.taken] == [LinkImpaired, LinkRestored]
     assert board.circuits["moody"] == ()
+
+
+async def test_a_source_of_market_data_that_is_left_alone_is_shown_and_stops_nothing_by_itself():
+    """Whether data are late is judged by the data: a source may have another behind it."""
+    shell, seconds = Shell(), [0.0]
+    circuit = Circuit("yahoo GET /v8/finance/chart")
+
+    class Source:
+        def circuits(self):
+            return (circuit.reading(seconds[0]),)
+
+    board = LinkBoard(sources=[Source()])
+    dog = dog_of(
+        shell, {}, limits=LIMITS, reconcile=None, market_now=lambda: NOON, seconds=lambda: seconds[0], board=board
+    )
+    for _ in range(FAILURES_MAX):
+        circuit.failed(seconds[0], "HTTP 503")
+    await dog.look(NOON)
+    assert [one.problem for one in board.circuits[MARKET_DATA]] == ["HTTP 503"]
+    circuit.succeeded()
+    await dog.look(NOON)
+    assert board.circuits[MARKET_DATA] == ()
+    assert shell.taken == []
 
 
 async def test_late_data_is_told_once_and_its_recovery_too():

@@ -3,14 +3,13 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self, TypeVar
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
-T = TypeVar("T")
 KEY = "changeme-canary-4711"
 Answer = tuple[int, object]
 
@@ -122,9 +121,6 @@ class Impatient:
         self.slept.append(span)
         self.now += span
         await asyncio.sleep(0)
-
-    async def within(self, span: int, answer: Awaitable[T]) -> T:
-        return await answer
 
 
 class Free:
