@@ -3,14 +3,14 @@
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from tbot_bot.backtest import outcomes
 from tbot_bot.backtest.model import BacktestResult
-from tbot_bot.config.error_handler import DataError, MachineError
+from tbot_bot.config.error_handler import MachineError
 from tbot_bot.reporting import trade_logger
 from tbot_bot.reporting.report_router import BacktestPaths
 
@@ -48,9 +48,37 @@ def keep(files: Mapping[str, bytes], folder: Path) -> None:
         MachineError: the place is taken.
         OSError: it could not be written; nothing is left.
     """
+    with _drafted(files, folder) as draft:
+        require_free(folder)
+        draft.replace(folder)
+
+
+def renew(files: Mapping[str, bytes], folder: Path) -> None:
+    """Put `files` in the place of those of the same names at `folder`, one after the other.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    with _drafted(files, folder) as draft:
+        for name in files:
+            (draft / name).replace(folder / name)
+        draft.rmdir()
+    _sync(folder)
+
+
+def take_away(folder: Path) -> None:
+    """Remove `folder` and what is in it, at once for everybody who looks; a kill leaves a draft of a dead run."""
+    gone = _draft_of(folder)
+    folder.replace(gone)
+    shutil.rmtree(gone)
+
+
+@contextmanager
+def _drafted(files: Mapping[str, bytes], folder: Path) -> Iterator[Path]:
+    """Give a folder beside `folder` that holds `files`, to be moved."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep(folder.parent)
-    draft = folder.parent / f".{folder.name}.{os.getpid()}.draft"
+    draft = _draft_of(folder)
     try:
         draft.mkdir()
         for name, content in files.items():
@@ -58,13 +86,23 @@ def keep(files: Mapping[str, bytes], folder: Path) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        require_free(folder)
-        draft.replace(folder)
+        yield draft
     except BaseException:
         with suppress(OSError):  # cleaning up; the first error is raised
             shutil.rmtree(draft)
         raise
     _sync(folder.parent)
+
+
+def _draft_of(folder: Path) -> Path:
+    """Return the place of our draft of `folder`, which is free then.
+
+    In a container a run that was killed often had the number that we have now: a draft under it is nobody's.
+    """
+    draft = folder.parent / f".{folder.name}.{os.getpid()}.draft"
+    if draft.exists():
+        shutil.rmtree(draft)
+    return draft
 
 
 def sweep(parent: Path) -> None:
@@ -74,35 +112,6 @@ def sweep(parent: Path) -> None:
         if found and not _alive(int(found[2])):
             with suppress(FileNotFoundError):  # another run was faster to remove it
                 shutil.rmtree(path)
-
-
-def runs_in(parent: Path) -> list[Path]:
-    """Return the folders of runs in `parent`, oldest first: their names begin with the instant of their start."""
-    if not parent.is_dir():
-        return []
-    return sorted(path for path in parent.iterdir() if BacktestPaths(folder=path).manifest.is_file())
-
-
-def run_named(parent: Path, name: str) -> Path:
-    """Return the folder of the run `name`: a run's name or the beginning of only one, a path, or the latest if empty.
-
-    Raises:
-        DataError: there is no such run, or more than one.
-    """
-    runs = runs_in(parent)
-    if not name:
-        if not runs:
-            raise DataError("there is no backtest yet", where=str(parent), mend="`tbot backtest run` makes one.")
-        return runs[-1]
-    given = Path(name)
-    if BacktestPaths(folder=given).manifest.is_file():
-        return given
-    fitting = [path for path in runs if path.name == name] or [path for path in runs if path.name.startswith(name)]
-    if len(fitting) == 1:
-        return fitting[0]
-    what = f"{len(fitting)} runs begin with {name!r}" if fitting else f"no run is called {name!r}"
-    mend = "`tbot backtest report --list` shows which runs there are."
-    raise DataError(what, where=str(parent), mend=mend)
 
 
 def _alive(pid: int) -> bool:
@@ -123,4 +132,4 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-__all__ = ["CACHE", "keep", "record_files", "require_free", "run_named", "runs_in", "sweep"]
+__all__ = ["CACHE", "keep", "record_files", "renew", "require_free", "sweep", "take_away"]

@@ -8,9 +8,11 @@ from typing import Final
 
 from tbot_bot.backtest.data_verdict import notes_on
 from tbot_bot.backtest.model import BacktestRequest
+from tbot_bot.backtest.objective import Objective
+from tbot_bot.backtest.result_files import renew
 from tbot_bot.backtest.sweep_crew import Crew
 from tbot_bot.backtest.sweep_errand import Errand, Outcome, Task
-from tbot_bot.backtest.sweep_folder import digests, finished_at, put
+from tbot_bot.backtest.sweep_folder import digests, finished_at, is_intact, put
 from tbot_bot.backtest.sweep_grid import Grid
 from tbot_bot.backtest.sweep_log import SweepLog, opened
 from tbot_bot.backtest.sweep_page import SweepPage, page_of
@@ -21,6 +23,7 @@ from tbot_bot.backtest.sweep_result import (
     SweepSummary,
     daily_parquet,
     judged,
+    outcomes_in,
     ranked,
     results_parquet,
 )
@@ -28,6 +31,8 @@ from tbot_bot.reporting.shapes import text_of, to_plain
 
 REPORT: Final = "report.html"
 SUMMARY: Final = "sweep.json"
+WHAT: Final = "sweep"
+"""What a plan calls it."""
 _BEST: Final = 10
 Progress = Callable[[int, int, int], None]
 """Told (done, of how many, of these done by an earlier attempt) at the beginning and after each task."""
@@ -50,21 +55,24 @@ def sweep(
     folder: Path,
     crew_for: CrewFor,
     *,
+    objective: Objective = Objective.SHARPE,
     anew: bool = False,
     progress: Progress = lambda _done, _of, _known: None,
 ) -> Swept:
     """Run every set of `grid` around `request` and keep the results at `folder`.
 
     May be ended at any moment: what is finished is kept beside `folder`, and the same call goes on. `anew` forgets it.
+    The `objective` says which sets are the best; by another one a finished sweep is ordered again, not computed.
 
     Raises:
         ConfigError: settings or combinations that cannot be used.
         AnotherSweep, DataError, MachineError, SweepUnderWay: see the message; `folder` is as it was.
     """
-    plan = planned(request, grid, "sweep")
-    before = finished_at(folder, SUMMARY, SweepSummary, plan.plan, anew=anew)
+    plan = planned(request, grid, WHAT)
+    before = finished_at(folder, SUMMARY, SweepSummary, plan.plan, anew=anew, remade=(REPORT,))
     if before is not None:
-        return Swept(folder=folder, summary=before, resumed=len(grid))
+        summary = _ordered(plan, request, folder, before, objective)
+        return Swept(folder=folder, summary=summary, resumed=len(grid))
     tasks = [
         Task(key=str(number), pairs=pairs, first=request.first, last=request.last)
         for number, pairs in enumerate(grid.sets())
@@ -73,7 +81,7 @@ def sweep(
         resumed = len(log.known)
         with crew_for(plan.errand) as crew:
             found = done_by(crew, tasks, log, progress)
-        summary, files = _furnished(plan, request, found)
+        summary, files = _furnished(plan, request, found, objective)
         put(files, folder)
     return Swept(folder=folder, summary=summary, resumed=resumed)
 
@@ -89,10 +97,29 @@ def done_by(crew: Crew, tasks: list[Task], log: SweepLog, progress: Progress) ->
     return [log.known[task.key] for task in tasks]
 
 
-def _furnished(plan: Planned, request: BacktestRequest, found: list[Outcome]) -> tuple[SweepSummary, dict[str, bytes]]:
-    grid, verdict = plan.grid, judged(found)
+def _ordered(
+    plan: Planned, request: BacktestRequest, folder: Path, before: SweepSummary, objective: Objective
+) -> SweepSummary:
+    """Return the summary by `objective`; summary and page are made again of the tables where they are not by it."""
+    if before.objective is objective and all(is_intact(folder, one) for one in before.files):
+        return before
+    summary, files = _furnished(plan, request, outcomes_in(folder), objective)
+    renew({name: files[name] for name in (REPORT, SUMMARY)}, folder)
+    return summary
+
+
+def _furnished(
+    plan: Planned, request: BacktestRequest, found: list[Outcome], objective: Objective
+) -> tuple[SweepSummary, dict[str, bytes]]:
+    grid, verdict = plan.grid, judged(found, objective)
     page = SweepPage(
-        request=request, plan=plan.plan, grid=grid, found=found, judged=verdict, notes=notes_on(request.data)
+        request=request,
+        plan=plan.plan,
+        grid=grid,
+        objective=objective,
+        found=found,
+        judged=verdict,
+        notes=notes_on(request.data),
     )
     files = {
         RESULTS: results_parquet(grid, found),
@@ -101,6 +128,7 @@ def _furnished(plan: Planned, request: BacktestRequest, found: list[Outcome]) ->
     }
     summary = SweepSummary(
         plan=plan.plan,
+        objective=objective,
         traded=verdict.traded,
         deflated_sharpe=verdict.deflated_sharpe,
         overfitting=verdict.overfitting,
@@ -113,4 +141,4 @@ def _furnished(plan: Planned, request: BacktestRequest, found: list[Outcome]) ->
     return summary, files
 
 
-__all__ = ["REPORT", "SUMMARY", "CrewFor", "Progress", "Swept", "done_by", "sweep"]
+__all__ = ["REPORT", "SUMMARY", "WHAT", "CrewFor", "Progress", "Swept", "done_by", "sweep"]

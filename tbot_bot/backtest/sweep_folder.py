@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from tbot_bot.backtest.result_files import keep, require_free
+from tbot_bot.backtest.result_files import keep, require_free, take_away
 from tbot_bot.backtest.run_manifest import Digest
-from tbot_bot.backtest.sweep_log import require_same
+from tbot_bot.backtest.sweep_log import clear, require_same
 from tbot_bot.backtest.sweep_plan import SweepPlan
 from tbot_bot.config.error_handler import MachineError
 from tbot_bot.reporting.shapes import from_plain
@@ -30,8 +29,13 @@ class Summary(Protocol):
 S = TypeVar("S", bound=Summary)
 
 
-def finished_at(folder: Path, name: str, kind: type[S], plan: SweepPlan, *, anew: bool) -> S | None:
+def finished_at(
+    folder: Path, name: str, kind: type[S], plan: SweepPlan, *, anew: bool, remade: Collection[str] = ()
+) -> S | None:
     """Return the summary `name` of what is finished at `folder`; None where the place is free, or `anew` frees it.
+
+    What a killed attempt at it has left is taken away. `remade`: files that may be missing or others, since they can
+    be made of the rest.
 
     Raises:
         AnotherSweep: something else was asked for there.
@@ -46,11 +50,17 @@ def finished_at(folder: Path, name: str, kind: type[S], plan: SweepPlan, *, anew
         return None
     require_same(found.plan, plan, folder)
     for one in found.files:
-        place = folder / one.name
-        if not place.is_file() or hashlib.sha256(place.read_bytes()).hexdigest() != one.sha256:
+        if one.name not in remade and not is_intact(folder, one):
             mend = "--no-resume computes it again; --out names another folder."
-            raise MachineError("is not the file that was made here", where=str(place), mend=mend)
+            raise MachineError("is not the file that was made here", where=str(folder / one.name), mend=mend)
+    clear(folder, plan)
     return found
+
+
+def is_intact(folder: Path, file: Digest) -> bool:
+    """Return whether `file` stands in `folder` as it was made."""
+    place = folder / file.name
+    return place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == file.sha256
 
 
 def put(files: Mapping[str, bytes], folder: Path) -> None:
@@ -61,7 +71,7 @@ def put(files: Mapping[str, bytes], folder: Path) -> None:
         OSError: it could not be written.
     """
     if folder.is_dir() and {path.name for path in folder.iterdir()} <= files.keys():
-        shutil.rmtree(folder)
+        take_away(folder)
     keep(files, folder)
 
 
@@ -70,4 +80,4 @@ def digests(files: Mapping[str, bytes]) -> tuple[Digest, ...]:
     return tuple(Digest(name=name, sha256=hashlib.sha256(content).hexdigest()) for name, content in files.items())
 
 
-__all__ = ["Summary", "digests", "finished_at", "put"]
+__all__ = ["Summary", "digests", "finished_at", "is_intact", "put"]

@@ -8,21 +8,24 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
+from tbot_bot.backtest import result_files
 from tbot_bot.backtest.sweep_errand import Outcome
 from tbot_bot.backtest.sweep_plan import SweepPlan, differences
 from tbot_bot.config.error_handler import TbotError
 from tbot_bot.config.files import write_atomically
+from tbot_bot.core.instants import Instant
 from tbot_bot.reporting.shapes import from_plain, text_of, to_plain
 
 _PLAN: Final = "plan.json"
 _DONE: Final = "done.jsonl"
 _LOCK: Final = "lock"
+_ENDING: Final = ".sweep"
 _DIGEST: Final = 16
 
 
@@ -70,7 +73,7 @@ class SweepLog:
 
 @contextmanager
 def opened(folder: Path, plan: SweepPlan, *, anew: bool) -> Iterator[SweepLog]:
-    """Give the log of what will be at `folder`; it is removed where all went well, and stays where not.
+    """Give the log of what will be at `folder`; it stays where not all went well and something is in it.
 
     `anew`: forget what an earlier attempt has left.
 
@@ -78,14 +81,8 @@ def opened(folder: Path, plan: SweepPlan, *, anew: bool) -> Iterator[SweepLog]:
         AnotherSweep: what was begun there is something else; the message says in what.
         SweepUnderWay: another process works at it.
     """
-    place = folder.parent / f".{folder.name}.sweep"
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / _LOCK).open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            mend = "Wait for it, or end it first."
-            raise SweepUnderWay("another process works at this sweep", where=str(folder), mend=mend) from None
+    place = _place_of(folder)
+    with _held(place, folder):
         done = place / _DONE
         begun = _plan_at(place) if not anew and done.exists() and done.stat().st_size else None
         if begun is None:
@@ -93,8 +90,94 @@ def opened(folder: Path, plan: SweepPlan, *, anew: bool) -> Iterator[SweepLog]:
             write_atomically(place / _PLAN, f"{text_of(to_plain(plan), indent=1)}\n")
         else:
             require_same(begun, plan, folder)
-        yield SweepLog(place, plan)
-        shutil.rmtree(place)
+        log = SweepLog(place, plan)
+        try:
+            yield log
+        except BaseException:
+            if not log.known:  # nothing that anybody would go on with
+                result_files.take_away(place)
+            raise
+        result_files.take_away(place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A sweep or a walk-forward that is not finished: at work, or waiting for its command."""
+
+    folder: Path
+    """Where its result will be."""
+    place: Path
+    """Where its finished tasks are."""
+    plan: SweepPlan
+    done: int
+    """Tasks."""
+    at: Instant
+    """When the last one was done."""
+
+
+def begun_in(parent: Path) -> Iterator[Begun]:
+    """Yield what was begun in `parent` and is not finished, by name; what other versions began is passed over."""
+    for place in sorted(parent.glob(f".*{_ENDING}")):
+        plan = _plan_at(place)
+        if plan is None:
+            continue
+        done = place / _DONE
+        try:
+            data, at = done.read_bytes(), done.stat().st_mtime_ns
+        except FileNotFoundError:  # finished just now
+            continue
+        folder = parent / place.name[1 : -len(_ENDING)]
+        yield Begun(folder=folder, place=place, plan=plan, done=sum(1 for _ in _read(data)), at=Instant(at))
+
+
+def clear(folder: Path, plan: SweepPlan) -> None:
+    """Take away what killed attempts at `plan`, which is finished at `folder`, have left beside it.
+
+    What somebody works at, and what was begun as something else, stays; a folder that cannot be written is as it is.
+    """
+    place = _place_of(folder)
+    with suppress(SweepUnderWay, OSError):  # the result is whole all the same
+        result_files.sweep(folder.parent)
+        if place.is_dir():
+            with _held(place, folder):
+                begun = _plan_at(place)
+                if begun is None or not differences(begun, plan):
+                    result_files.take_away(place)
+
+
+def _place_of(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}{_ENDING}"
+
+
+@contextmanager
+def _held(place: Path, folder: Path) -> Iterator[None]:
+    """Hold the lock of `place`, which is made where it is not there.
+
+    Raises:
+        SweepUnderWay: another process holds it.
+    """
+    while True:
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = (place / _LOCK).open("ab")
+        except FileNotFoundError:  # just taken away by the one who held it
+            continue
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                mend = "Wait for it, or end it first."
+                raise SweepUnderWay("another process works at this sweep", where=str(folder), mend=mend) from None
+            if _stands(lock.fileno(), place / _LOCK):  # else it was taken away while we waited for it
+                yield
+                return
+
+
+def _stands(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _plan_at(folder: Path) -> SweepPlan | None:
@@ -130,4 +213,4 @@ def _sign(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
 
 
-__all__ = ["AnotherSweep", "SweepLog", "SweepUnderWay", "opened", "require_same"]
+__all__ = ["AnotherSweep", "Begun", "SweepLog", "SweepUnderWay", "begun_in", "clear", "opened", "require_same"]

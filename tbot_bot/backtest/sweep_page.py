@@ -11,6 +11,7 @@ from tbot_bot.backtest.charts import line_chart
 from tbot_bot.backtest.heat_map import STYLE as HEAT_STYLE
 from tbot_bot.backtest.heat_map import heat_map
 from tbot_bot.backtest.model import BacktestRequest
+from tbot_bot.backtest.objective import HEADS, WORDS, Objective, shown_as
 from tbot_bot.backtest.page_style import STYLE
 from tbot_bot.backtest.summary_lines import NONE, dollars, figure_rows, percent, ratio
 from tbot_bot.backtest.sweep_errand import Outcome
@@ -20,6 +21,8 @@ from tbot_bot.backtest.sweep_result import Judged
 from tbot_bot.core.money import plain
 
 _TOP: Final = 10
+_ALWAYS: Final = (Objective.SHARPE, Objective.PNL, Objective.TOTAL_RETURN, Objective.WIN_RATE)
+_NEVER_NEGATIVE: Final = (Objective.PROFIT_FACTOR, Objective.WIN_RATE)
 _LUCK_LIKELY: Final = 0.5
 
 
@@ -30,6 +33,7 @@ class SweepPage:
     request: BacktestRequest
     plan: SweepPlan
     grid: Grid
+    objective: Objective
     found: Sequence[Outcome]
     judged: Judged
     notes: Sequence[str]
@@ -117,12 +121,17 @@ def _head(page: SweepPage) -> str:
 def _tiles(page: SweepPage) -> str:
     best = page.found[page.judged.best].performance
     over, deflated = page.judged.overfitting, page.judged.deflated_sharpe
+    value = page.objective.of(best)
+    style = "" if page.objective in _NEVER_NEGATIVE else sign(value)
+    sharpe = (ratio(best.sharpe), "its Sharpe ratio", sign(best.sharpe))
+    result = (dollars(best.trades.pnl), "its result after fees", sign(best.trades.pnl))
     return tiles_of(
         (
-            (ratio(best.sharpe), "Sharpe ratio of the best set", sign(best.sharpe)),
+            (shown_as(page.objective)(value), f"{WORDS[page.objective]} of the best set", style),
+            *([] if page.objective is Objective.SHARPE else [sharpe]),
             (NONE if deflated is None else f"{deflated:.1%}", "deflated Sharpe ratio", ""),
             (NONE if over is None else f"{over:.1%}", "probability of backtest overfitting", _doubt(over)),
-            (dollars(best.trades.pnl), "its result after fees", sign(best.trades.pnl)),
+            *([] if page.objective is Objective.PNL else [result]),
             (f"{best.trades.trades:,}", "its trades", ""),
             (f"{page.judged.traded:,} of {len(page.found):,}", "sets that traded at all", ""),
         )
@@ -136,6 +145,13 @@ def _doubt(over: float | None) -> str:
 def _judgement(page: SweepPage) -> str:
     own = page.judged
     lines = []
+    by = ""
+    if page.objective is not Objective.SHARPE:
+        lines.append(
+            f"It is the one with the highest {WORDS[page.objective]}. What searching explains is told of daily Sharpe "
+            "ratios, as it is published."
+        )
+        by = "by Sharpe ratio "
     if own.deflated_sharpe is None:
         lines.append("The deflated Sharpe ratio is not defined: the best set's returns do not vary.")
     else:
@@ -148,7 +164,7 @@ def _judgement(page: SweepPage) -> str:
     else:
         lines.append(
             f"Probability of backtest overfitting: in {own.overfitting:.1%} of {own.halvings:,} ways to halve the days "
-            "the set that was best in one half was below the median in the other. At 50 % choosing the best is no "
+            f"the set that was best {by}in one half was below the median in the other. At 50 % choosing the best is no "
             "better than choosing blindly."
         )
     return (
@@ -170,8 +186,8 @@ def _maps(page: SweepPage) -> str:
     )
     maps = "".join(_map(page, down, across) for down, across in combinations(range(len(grid.axes)), 2))
     return (
-        f'<h2>Sharpe ratio by settings</h2><p class="quiet">{note}The framed cell holds the best set. A best set '
-        f"whose neighbours are poor is luck more often than not.</p>{maps}"
+        f'<h2>{_capital(page.objective)} by settings</h2><p class="quiet">{note}The framed cell holds the best set. '
+        f"A best set whose neighbours are poor is luck more often than not.</p>{maps}"
     )
 
 
@@ -180,9 +196,9 @@ def _map(page: SweepPage, down: int, across: int) -> str:
     cells: dict[tuple[int, int], list[float]] = {}
     for number, outcome in enumerate(page.found):
         places = grid.places(number)
-        sharpe = outcome.performance.sharpe
-        if sharpe is not None:
-            cells.setdefault((places[down], places[across]), []).append(sharpe)
+        value = page.objective.of(outcome.performance)
+        if value is not None:
+            cells.setdefault((places[down], places[across]), []).append(value)
     first, second = grid.axes[down], grid.axes[across]
     values = [
         [median(cells[row, column]) if (row, column) in cells else None for column in range(len(second.values))]
@@ -193,8 +209,8 @@ def _map(page: SweepPage, down: int, across: int) -> str:
         (first.name, first.values),
         (second.name, second.values),
         values,
-        ratio,
-        about=f"Sharpe ratio by {first.name} and {second.name}",
+        shown_as(page.objective),
+        about=f"{_capital(page.objective)} by {first.name} and {second.name}",
         best=(best[down], best[across]),
     )
     return (
@@ -204,11 +220,11 @@ def _map(page: SweepPage, down: int, across: int) -> str:
 
 
 def _one(page: SweepPage, axis: Axis) -> str:
-    sharpes = [outcome.performance.sharpe for outcome in page.found]
-    results = [outcome.performance.trades.pnl for outcome in page.found]
+    other = Objective.SHARPE if page.objective is Objective.PNL else Objective.PNL
     parts = []
-    for name, values in (("Sharpe ratio", sharpes), ("Result after fees", results)):
-        show = ratio if name == "Sharpe ratio" else dollars
+    for what in (page.objective, other):
+        values = [what.of(outcome.performance) for outcome in page.found]
+        name, show = _capital(what), shown_as(what)
         known = [(value, label) for value, label in zip(values, axis.values, strict=True) if value is not None]
         if len(known) < len(values) or not axis.numeric:
             chart = heat_map(("", ("",)), (axis.name, axis.values), [values], show, about=f"{name} by {axis.name}")
@@ -222,12 +238,24 @@ def _best(page: SweepPage) -> str:
     heads = "".join(f"<th>{escape(axis.name)}</th>" for axis in page.grid.axes)
     rows = "".join(_row(page, place, number) for place, number in enumerate(page.judged.order[:_TOP], 1))
     shown = min(_TOP, len(page.found))
+    then = "" if page.objective is Objective.PNL else ", then by result"
+    figures = "".join(f"<th>{HEADS[one]}</th>" for one in _columns(page.objective))
     return (
-        f'<h2>The best {shown}</h2><div class="scroll"><table><tr><th>Place</th>{heads}<th>Sharpe</th><th>Result</th>'
-        f"<th>Return</th><th>Drawdown</th><th>Trades</th><th>Won</th></tr>{rows}</table></div>"
-        '<p class="quiet">By Sharpe ratio, then by result. Every set with all figures is in results.parquet, every '
+        f'<h2>The best {shown}</h2><div class="scroll"><table><tr><th>Place</th>{heads}{figures}'
+        f"<th>Drawdown</th><th>Trades</th></tr>{rows}</table></div>"
+        f'<p class="quiet">By {WORDS[page.objective]}{then}. Every set with all figures is in results.parquet, every '
         "day's return of each in daily_returns.parquet.</p>"
     )
+
+
+def _columns(objective: Objective) -> list[Objective]:
+    """Return what the table shows: what was looked for, and what everybody wants to know."""
+    return list(dict.fromkeys((objective, *_ALWAYS)))
+
+
+def _capital(objective: Objective) -> str:
+    words = WORDS[objective]
+    return f"{words[0].upper()}{words[1:]}"
 
 
 def _row(page: SweepPage, place: int, number: int) -> str:
@@ -235,12 +263,9 @@ def _row(page: SweepPage, place: int, number: int) -> str:
     cells = [
         str(place),
         *(value for _, value in page.grid.pairs(number)),
-        ratio(found.sharpe),
-        dollars(found.trades.pnl),
-        percent(found.total_return),
+        *(shown_as(one)(one.of(found)) for one in _columns(page.objective)),
         "none" if found.drawdown is None else percent(found.drawdown.depth),
         f"{found.trades.trades:,}",
-        percent(found.trades.win_rate),
     ]
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 

@@ -4,22 +4,26 @@ Equal outcomes give equal bytes: rows are in the grid's order, whoever computed 
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
-from typing import Final
+from itertools import groupby
+from pathlib import Path
+from typing import Final, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tbot_bot.backtest.model import EngineChoice
+from tbot_bot.backtest.objective import Objective
 from tbot_bot.backtest.overfitting import BLOCKS, deflated_sharpe_of, overfitting
-from tbot_bot.backtest.performance_metrics import Drawdown, Performance, sharpe_a_day
+from tbot_bot.backtest.performance_metrics import Drawdown, Performance, TradeFigures, sharpe_a_day
 from tbot_bot.backtest.run_manifest import Digest
 from tbot_bot.backtest.sweep_errand import Outcome
 from tbot_bot.backtest.sweep_grid import Axis, Grid
 from tbot_bot.backtest.sweep_plan import SweepPlan
+from tbot_bot.reporting.shapes import from_plain
 
 RESULTS: Final = "results.parquet"
 DAILY: Final = "daily_returns.parquet"
@@ -28,34 +32,6 @@ BLOCKS_MIN: Final = 6
 
 Cell = float | int | str | date | None
 
-
-class Objective(StrEnum):
-    """What may be looked for; more is better in each."""
-
-    SHARPE = "sharpe"
-    SORTINO = "sortino"
-    CALMAR = "calmar"
-    PNL = "pnl"
-    TOTAL_RETURN = "total_return"
-    PROFIT_FACTOR = "profit_factor"
-    EXPECTANCY = "expectancy"
-    WIN_RATE = "win_rate"
-
-    def of(self, found: Performance) -> float | None:
-        """Return the figure; None where it is not defined."""
-        return _OBJECTIVES[self](found)
-
-
-_OBJECTIVES: Final[dict[Objective, Callable[[Performance], float | None]]] = {
-    Objective.SHARPE: lambda found: found.sharpe,
-    Objective.SORTINO: lambda found: found.sortino,
-    Objective.CALMAR: lambda found: found.calmar,
-    Objective.PNL: lambda found: found.trades.pnl,
-    Objective.TOTAL_RETURN: lambda found: found.total_return,
-    Objective.PROFIT_FACTOR: lambda found: found.trades.profit_factor,
-    Objective.EXPECTANCY: lambda found: found.trades.expectancy,
-    Objective.WIN_RATE: lambda found: found.trades.win_rate,
-}
 _FIGURES: Final[tuple[tuple[str, pa.DataType, Callable[[Performance], Cell]], ...]] = (
     ("pnl", pa.float64(), lambda found: found.trades.pnl),
     ("total_return", pa.float64(), lambda found: found.total_return),
@@ -90,7 +66,7 @@ class Judged:
     """Which set is best, and how much of that the searching alone explains."""
 
     order: tuple[int, ...]
-    """Numbers of the sets, the best first: by Sharpe ratio, then by result, then as the grid has them."""
+    """Numbers of the sets, the best first: by the objective, then by result, then as the grid has them."""
     deflated_sharpe: float | None
     """How probable it is that the best one's Sharpe ratio is more than the luck of choosing; None: not defined."""
     overfitting: float | None
@@ -129,6 +105,8 @@ class SweepSummary:
     """What a finished sweep says of itself (`sweep.json`)."""
 
     plan: SweepPlan
+    objective: Objective
+    """By which figure the best are the best; it changes nothing of what was computed."""
     traded: int
     deflated_sharpe: float | None
     overfitting: float | None
@@ -139,11 +117,14 @@ class SweepSummary:
     files: tuple[Digest, ...]
 
 
-def judged(found: Sequence[Outcome]) -> Judged:
-    """Return the judgement over all sets, given in the grid's order."""
+def judged(found: Sequence[Outcome], objective: Objective = Objective.SHARPE) -> Judged:
+    """Return the judgement over all sets, given in the grid's order.
+
+    What searching explains is told of daily Sharpe ratios, as it is published, whatever the `objective`.
+    """
     returns = [outcome.returns() for outcome in found]
     sharpes = [sharpe_a_day(one) or 0.0 for one in returns]
-    order = sorted(range(len(found)), key=lambda number: (*_rank(found[number].performance), number))
+    order = sorted(range(len(found)), key=lambda number: (*_rank(found[number].performance, objective), number))
     blocks = min(BLOCKS, len(returns[0]) // 2 // 2 * 2)
     table = np.array(returns).T
     enough = len(found) > 1 and blocks >= BLOCKS_MIN
@@ -178,7 +159,9 @@ def results_parquet(grid: Grid, found: Sequence[Outcome]) -> bytes:
     columns |= figure_columns([outcome.performance for outcome in found])
     columns["signals_dropped"] = pa.array([outcome.signals_dropped for outcome in found], pa.int32())
     columns["entries_unfilled"] = pa.array([outcome.entries_unfilled for outcome in found], pa.int32())
+    columns["equity_before"] = pa.array([outcome.worth[0] for outcome in found], pa.float64())
     columns["engine"] = pa.array([outcome.engine.value for outcome in found], pa.string())
+    columns["fallback"] = pa.array([outcome.fallback for outcome in found], pa.string())
     return parquet(columns)
 
 
@@ -193,6 +176,46 @@ def daily_parquet(found: Sequence[Outcome]) -> bytes:
             "return": pa.array([ret for outcome in found for ret in outcome.returns()], pa.float64()),
             "equity": pa.array([worth for outcome in found for worth in outcome.worth[1:]], pa.float64()),
         }
+    )
+
+
+def outcomes_in(folder: Path) -> list[Outcome]:
+    """Return the outcomes that the tables of a finished sweep hold: all but the accounts and the trades."""
+    sets = cast("list[dict[str, Cell]]", pq.read_table(folder / RESULTS).to_pylist())
+    rows = cast("list[dict[str, Cell]]", pq.read_table(folder / DAILY).to_pylist())
+    days = [list(own) for _, own in groupby(rows, key=lambda row: row["set"])]
+    return [_outcome(row, own) for row, own in zip(sets, days, strict=True)]
+
+
+def _outcome(row: Mapping[str, Cell], days: Sequence[Mapping[str, Cell]]) -> Outcome:
+    return Outcome(
+        key=str(cast("int", row["set"]) - 1),
+        performance=_performance(row),
+        dates=tuple(cast("date", day["day"]) for day in days),
+        worth=(cast("float", row["equity_before"]), *(cast("float", day["equity"]) for day in days)),
+        accounts=(),
+        signals_dropped=cast("int", row["signals_dropped"]),
+        entries_unfilled=cast("int", row["entries_unfilled"]),
+        engine=EngineChoice(str(row["engine"])),
+        fallback=str(row["fallback"]),
+    )
+
+
+def _performance(row: Mapping[str, Cell]) -> Performance:
+    def told(name: str) -> float | int | str | None:
+        cell = row[name]
+        return cell.isoformat() if isinstance(cell, date) else cell
+
+    fall = {name: told(f"max_drawdown_{name}") for name in Drawdown.__dataclass_fields__ if name != "depth"}
+    own = {name: told(name) for name in Performance.__dataclass_fields__ if name not in {"trades", "drawdown"}}
+    depth = told("max_drawdown")
+    return from_plain(
+        Performance,
+        own
+        | {
+            "trades": {name: told(name) for name in TradeFigures.__dataclass_fields__},
+            "drawdown": None if depth is None else {"depth": depth, **fall},
+        },
     )
 
 
@@ -216,8 +239,9 @@ def parquet(columns: dict[str, pa.Array]) -> bytes:
     return text.getvalue()
 
 
-def _rank(found: Performance) -> tuple[bool, float, float]:
-    return found.sharpe is None, -(found.sharpe or 0.0), -found.trades.pnl
+def _rank(found: Performance, objective: Objective) -> tuple[bool, float, float]:
+    value = objective.of(found)
+    return value is None, -(value or 0.0), -found.trades.pnl
 
 
 def _of(fall: Drawdown | None, figure: Callable[[Drawdown], Cell]) -> Cell:
@@ -225,6 +249,6 @@ def _of(fall: Drawdown | None, figure: Callable[[Drawdown], Cell]) -> Cell:
 
 
 __all__ = [
-    "DAILY", "RESULTS", "Judged", "Objective", "Pair", "RankedSet", "SweepSummary", "column_of", "daily_parquet",
-    "figure_columns", "judged", "parquet", "ranked", "results_parquet",
+    "DAILY", "RESULTS", "Judged", "Pair", "RankedSet", "SweepSummary", "column_of", "daily_parquet",
+    "figure_columns", "judged", "outcomes_in", "parquet", "ranked", "results_parquet",
 ]  # fmt: skip

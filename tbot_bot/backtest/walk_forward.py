@@ -13,6 +13,7 @@ from typing import Final
 from tbot_bot.backtest.backtest_engine import DataSet
 from tbot_bot.backtest.data_verdict import notes_on
 from tbot_bot.backtest.model import BacktestRequest
+from tbot_bot.backtest.objective import Objective
 from tbot_bot.backtest.resampling import figures_of
 from tbot_bot.backtest.sweep import REPORT, CrewFor, Progress
 from tbot_bot.backtest.sweep_crew import Crew
@@ -21,7 +22,7 @@ from tbot_bot.backtest.sweep_folder import digests, finished_at, put
 from tbot_bot.backtest.sweep_grid import Grid
 from tbot_bot.backtest.sweep_log import SweepLog, opened
 from tbot_bot.backtest.sweep_plan import Planned, planned
-from tbot_bot.backtest.sweep_result import Objective, Pair
+from tbot_bot.backtest.sweep_result import Pair
 from tbot_bot.backtest.walk_forward_page import WalkPage, page_of
 from tbot_bot.backtest.walk_forward_result import (
     EQUITY,

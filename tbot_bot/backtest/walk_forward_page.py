@@ -7,27 +7,16 @@ from html import escape
 from itertools import pairwise
 from statistics import fmean
 
-from tbot_bot.backtest.charts import Show, line_chart
+from tbot_bot.backtest.charts import line_chart
 from tbot_bot.backtest.model import BacktestRequest
+from tbot_bot.backtest.objective import WORDS, Objective, shown_as
 from tbot_bot.backtest.resampling import Figures
 from tbot_bot.backtest.summary_lines import dollars, figure_rows, percent, ratio
 from tbot_bot.backtest.sweep_errand import Outcome
 from tbot_bot.backtest.sweep_grid import Axis, Grid
 from tbot_bot.backtest.sweep_page import executed, origin, sign, tiles_of, whole_page
 from tbot_bot.backtest.sweep_plan import SweepPlan
-from tbot_bot.backtest.sweep_result import Objective
 from tbot_bot.backtest.walk_forward_result import WalkWindow
-
-WORDS = {
-    Objective.SHARPE: "Sharpe ratio",
-    Objective.SORTINO: "Sortino ratio",
-    Objective.CALMAR: "Calmar ratio",
-    Objective.PNL: "result",
-    Objective.TOTAL_RETURN: "total return",
-    Objective.PROFIT_FACTOR: "profit factor",
-    Objective.EXPECTANCY: "expectancy",
-    Objective.WIN_RATE: "win rate",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +33,6 @@ class WalkPage:
     figures: Figures
     warm_up: str
     notes: Sequence[str]
-
-
-def shown_as(objective: Objective) -> Show:
-    """Return how values of `objective` are written."""
-    match objective:
-        case Objective.PNL:
-            return dollars
-        case Objective.TOTAL_RETURN | Objective.WIN_RATE:
-            return percent
-        case _:
-            return ratio
 
 
 def page_of(page: WalkPage) -> bytes:
@@ -203,4 +181,4 @@ def _notes(page: WalkPage) -> str:
     return "<h2>What this rests on</h2><ul>" + "".join(f"<li>{escape(one)}</li>" for one in lines) + "</ul>"
 
 
-__all__ = ["WORDS", "WalkPage", "page_of", "shown_as"]
+__all__ = ["WalkPage", "page_of"]

@@ -7,12 +7,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from tbot_bot.backtest.objective import Objective
 from tbot_bot.backtest.resampling import Figures
 from tbot_bot.backtest.run_manifest import Digest
 from tbot_bot.backtest.sweep_errand import Outcome
 from tbot_bot.backtest.sweep_grid import Grid
 from tbot_bot.backtest.sweep_plan import SweepPlan
-from tbot_bot.backtest.sweep_result import Objective, Pair, column_of, figure_columns, parquet
+from tbot_bot.backtest.sweep_result import Pair, column_of, figure_columns, parquet
 
 WINDOWS: Final = "windows.parquet"
 IN_SAMPLE: Final = "in_sample.parquet"

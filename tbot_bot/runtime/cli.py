@@ -17,6 +17,7 @@ from tbot_bot.runtime import (
     cli_alerts,
     cli_backtest,
     cli_backtest_compare,
+    cli_backtest_report,
     cli_backtest_sweep,
     cli_backup,
     cli_canary,
@@ -186,7 +187,7 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
             "--start 2018-01-02 --end 2018-12-31 --data bars",
         ),
     ),
-    ("report", cli_backtest.report, example("tbot backtest report", "tbot backtest report --list --json")),
+    ("report", cli_backtest_report.report, example("tbot backtest report", "tbot backtest report --list --json")),
     (
         "compare",
         cli_backtest_compare.compare,

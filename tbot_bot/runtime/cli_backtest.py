@@ -1,4 +1,4 @@
-"""The commands `tbot backtest run` and `tbot backtest report`: recorded days traded again, and what they came to."""
+"""The command `tbot backtest run`: recorded days traded again. Its options for executions are those of sweeps too."""
 
 from datetime import date
 from pathlib import Path
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tbot_bot.core.identity import StrategyName
-from tbot_bot.runtime.cli_output import DONE, FAILED, JsonValue, console, day_of, emit_json, pairs_of
+from tbot_bot.runtime.cli_backtest_report import Cache, show_run
+from tbot_bot.runtime.cli_output import DONE, day_of, pairs_of
 from tbot_bot.runtime.cli_run import Json, Sets, Vix
 from tbot_bot.runtime.cli_work import waiting
 
 if TYPE_CHECKING:
     from tbot_bot.backtest.execution_model import ExecutionModel
-    from tbot_bot.backtest.kept_run import Repeated
     from tbot_bot.backtest.model import BacktestRequest
-    from tbot_bot.backtest.run_manifest import Executions, Manifest
 
 _ENGINES = ("auto", "event", "array")
 
@@ -34,9 +33,6 @@ def engine_of(text: str) -> str:
 
 Engine = Annotated[
     str, typer.Option(parser=engine_of, metavar="auto|event|array", help="Which engine runs; all find the same trades.")
-]
-Cache = Annotated[
-    bool, typer.Option("--cache/--no-cache", help="Keep decoded bars and compiled code for the next run.")
 ]
 
 
@@ -156,7 +152,7 @@ def run(
     if not as_json:
         for line in told:
             typer.echo(f"note on the data: {line}", err=True)
-    _show(folder, made.manifest, as_json=as_json)
+    show_run(folder, made.manifest, as_json=as_json)
     return DONE
 
 
@@ -178,40 +174,6 @@ def execution_of(
         chains=None if chains is None else chains.absolute(),
         chain_age=seconds(round(chain_age * 60)),
     )
-
-
-def report(
-    run_name: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's name or how it begins, or its folder; default: the latest.")
-    ] = "",
-    *,
-    repeat: Annotated[
-        str, typer.Option(metavar="RUN", help="Run it again as its manifest says, and compare every byte.")
-    ] = "",
-    show_list: Annotated[bool, typer.Option("--list", help="Name all runs, oldest first.")] = False,
-    cache: Cache = True,
-    as_json: Json = False,
-) -> int:
-    """Show what a backtest came to, or prove that it can be repeated. Exit status 1: the repetition differs."""
-    from tbot_bot.backtest.kept_run import repeat as run_again  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.backtest.result_files import CACHE, run_named, runs_in  # noqa: PLC0415
-    from tbot_bot.backtest.run_manifest import read_manifest  # noqa: PLC0415
-    from tbot_bot.config.settings import tbot_home  # noqa: PLC0415
-    from tbot_bot.reporting.report_router import BacktestPaths, backtests_folder  # noqa: PLC0415
-
-    home = tbot_home()
-    parent = backtests_folder(home)
-    if show_list:
-        _list(runs_in(parent), as_json=as_json)
-        return DONE
-    folder = run_named(parent, repeat or run_name)
-    if not repeat:
-        _show(folder, read_manifest(BacktestPaths(folder=folder).manifest), as_json=as_json)
-        return DONE
-    with waiting("running it again") as tell:
-        found = run_again(folder, home, parent / CACHE if cache else None, tell)
-    _tell_repeated(found, as_json=as_json)
-    return DONE if found.same else FAILED
 
 
 def _new_folder(request: "BacktestRequest") -> Path:
@@ -240,91 +202,4 @@ def _new_folder(request: "BacktestRequest") -> Path:
     return folder
 
 
-def _show(folder: Path, manifest: "Manifest", *, as_json: bool) -> None:
-    import json  # noqa: PLC0415 - `--help` stays fast
-
-    from tbot_bot.backtest.resampling import Figures  # noqa: PLC0415
-    from tbot_bot.backtest.summary_lines import figure_rows  # noqa: PLC0415
-    from tbot_bot.config.error_handler import DataError  # noqa: PLC0415
-    from tbot_bot.reporting.report_router import BacktestPaths  # noqa: PLC0415
-    from tbot_bot.reporting.shapes import from_plain, to_plain  # noqa: PLC0415
-
-    paths = BacktestPaths(folder=folder)
-    try:
-        kept: JsonValue = json.loads(paths.metrics.read_bytes())
-        found = from_plain(Figures, kept)
-    except ValueError as error:
-        mend = "Run it again with --repeat."
-        raise DataError(f"not figures of this version: {error}", where=str(paths.metrics), mend=mend) from error
-    if as_json:
-        emit_json({"run": folder.name, "folder": str(folder), "metrics": kept, "manifest": to_plain(manifest)})
-        return
-    rows = figure_rows(found.performance)
-    width = max(len(row.name) for row in rows)
-    values = max(len(row.value) for row in rows if row.range_of(found)) if found.intervals else 0
-    span = f"{manifest.first.isoformat()} to {manifest.last.isoformat()}"
-    traded = ", ".join(manifest.strategies) or "the daily sequence"
-    typer.echo(f"{traded}, {span}, by the {manifest.engine_ran} engine")
-    if (told := _executed(manifest.execution)) is not None:
-        typer.echo(told)
-    if manifest.fallback:
-        typer.echo(f"The array engine cannot run this: {manifest.fallback}")
-    for row in rows:
-        likely = row.range_of(found)
-        typer.echo(f"  {row.name:<{width}}  {row.value:<{values}}  {likely and f'({likely})'}".rstrip())
-    if found.intervals:
-        typer.echo(f"In parentheses: {found.confidence:.0%} of {found.resamples:,} resamples of the days.")
-    typer.echo(f"Results: {folder}")
-    typer.echo(f"Page: {paths.report}")
-
-
-def _executed(model: "Executions") -> str | None:
-    """Return how orders were executed, None where by the defaults."""
-    from tbot_bot.backtest.execution_model import ExecutionModel  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.backtest.run_manifest import executions_of  # noqa: PLC0415
-    from tbot_bot.core.money import plain  # noqa: PLC0415
-
-    if model == executions_of(ExecutionModel()):
-        return None
-    files = ", ".join(Path(name).name for name in (model.borrow, model.chains) if name)
-    text = f"Executed with slippage {model.slippage}, at most {plain(model.volume_cap * 100)} % of a bar's volume"
-    return f"{text}; {files}" if files else text
-
-
-def _list(runs: list[Path], *, as_json: bool) -> None:
-    from tbot_bot.backtest.run_manifest import read_manifest  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.reporting.report_router import BacktestPaths  # noqa: PLC0415
-
-    found = [(path, read_manifest(BacktestPaths(folder=path).manifest)) for path in runs]
-    if as_json:
-        rows: list[JsonValue] = [
-            {"run": path.name, "first": one.first.isoformat(), "last": one.last.isoformat(), "data": one.data,
-             "strategies": list(one.strategies)}
-            for path, one in found
-        ]  # fmt: skip
-        emit_json(rows)
-        return
-    if not found:
-        typer.echo("There is no backtest yet; `tbot backtest run` makes one.")
-    for path, one in found:
-        traded = ", ".join(one.strategies) or "daily sequence"
-        data = Path(one.data).name
-        typer.echo(f"{path.name}  {one.first.isoformat()} to {one.last.isoformat()}  {traded}  {data}")
-
-
-def _tell_repeated(found: "Repeated", *, as_json: bool) -> None:
-    if as_json:
-        emit_json({"run": found.folder.name, "same": found.same, "differing": list(found.differing),
-                   "changed": list(found.changed)})  # fmt: skip
-        return
-    out = console()
-    out.print(f"{found.folder.name}: " + ("the same bytes in every file" if found.same else "NOT the same"))
-    for name in found.differing:
-        out.print(f"  differs: {name}")
-    for text in found.changed:
-        out.print(f"  since then: {text}")
-    if not found.same and not found.changed:
-        out.print("  Data, code, settings and libraries are what they were: the files were edited, or this is a bug.")
-
-
-__all__ = ["report", "run"]
+__all__ = ["run"]

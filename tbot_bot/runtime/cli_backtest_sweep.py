@@ -12,24 +12,21 @@ import typer
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.runtime import cli_complete
 from tbot_bot.runtime.cli_backtest import Borrow, ChainAge, Chains, Engine, SlippageModel, VolumeCap, execution_of
-from tbot_bot.runtime.cli_output import DONE, complain, console, day_of, emit_json, pairs_of
+from tbot_bot.runtime.cli_backtest_report import tell_sweep, tell_walk
+from tbot_bot.runtime.cli_output import DONE, complain, day_of, pairs_of
 from tbot_bot.runtime.cli_run import Json, Sets, Vix
 from tbot_bot.runtime.cli_work import waiting
 
 if TYPE_CHECKING:
     from tbot_bot.backtest.execution_model import ExecutionModel
     from tbot_bot.backtest.model import BacktestRequest
-    from tbot_bot.backtest.sweep import CrewFor, Swept
+    from tbot_bot.backtest.sweep import CrewFor
     from tbot_bot.backtest.sweep_crew import Crew
     from tbot_bot.backtest.sweep_errand import Errand
     from tbot_bot.backtest.sweep_grid import Grid
-    from tbot_bot.backtest.sweep_result import Objective, RankedSet
-    from tbot_bot.backtest.walk_forward import Walked
-    from tbot_bot.backtest.walk_forward_result import WalkWindow
 
 _JOBS_MAX: Final = 1024
 _ADDRESS: Final = re.compile(r"(tcp|tls|ws|wss)://[\w.\-\[\]:%]+:[0-9]{1,5}/?")
-_LETTERS: Final = "ABCDEFGH"
 
 Start = Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="First day, as 2023-01-01.")]
 End = Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="Last day, itself included.")]
@@ -101,12 +98,19 @@ def objective_of(text: str) -> str:
     return text
 
 
+WhatIsBest = Annotated[
+    str,
+    typer.Option("--objective", parser=objective_of, metavar="FIGURE", help=f"What is best: {', '.join(_OBJECTIVES)}."),
+]
+
+
 def sweep(
     *,
     grid: GridTexts,
     start: Start,
     end: End,
     data: Data,
+    objective: WhatIsBest = "sharpe",
     strategy: Strategies = None,
     vix: Vix = None,
     engine: Engine = "auto",
@@ -124,7 +128,8 @@ def sweep(
     as_json: Json = False,
 ) -> int:
     """Run every combination of the grid. May be interrupted or killed: the same command goes on where it ended."""
-    from tbot_bot.backtest.sweep import sweep as run_sweep  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.objective import Objective  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.sweep import sweep as run_sweep  # noqa: PLC0415
     from tbot_bot.runtime.sweep_progress import SweepProgress  # noqa: PLC0415
 
     given = _grid(grid, settings, strategy)
@@ -134,14 +139,22 @@ def sweep(
     _check(request, accept=accept_data, quiet=as_json)
     shown = SweepProgress("sets")
     try:
-        swept = run_sweep(request, given, folder, _crew_for(jobs, cluster), anew=not resume, progress=shown.told)
+        swept = run_sweep(
+            request,
+            given,
+            folder,
+            _crew_for(jobs, cluster),
+            objective=Objective(objective),
+            anew=not resume,
+            progress=shown.told,
+        )
     except KeyboardInterrupt:
         shown.close()
         complain("interrupted; the same command goes on where this ended")
         raise
     finally:
         shown.close()
-    _tell_sweep(swept, as_json=as_json)
+    tell_sweep(swept.folder, swept.summary, as_json=as_json, resumed=swept.resumed)
     return DONE
 
 
@@ -156,9 +169,7 @@ def walk_forward(
     anchored: Annotated[
         bool, typer.Option("--anchored/--rolling", help="Choose by all days since the first, not the last ones.")
     ] = False,
-    objective: Annotated[
-        str, typer.Option(parser=objective_of, metavar="FIGURE", help=f"What is best: {', '.join(_OBJECTIVES)}.")
-    ] = "sharpe",
+    objective: WhatIsBest = "sharpe",
     strategy: Strategies = None,
     vix: Vix = None,
     engine: Engine = "auto",
@@ -176,7 +187,7 @@ def walk_forward(
     as_json: Json = False,
 ) -> int:
     """Choose settings on some days, trade the next ones with them, move on; goes on as `sweep` does."""
-    from tbot_bot.backtest.sweep_result import Objective  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.objective import Objective  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.walk_forward import Split  # noqa: PLC0415
     from tbot_bot.backtest.walk_forward import walk_forward as walk  # noqa: PLC0415
     from tbot_bot.runtime.sweep_progress import SweepProgress  # noqa: PLC0415
@@ -196,7 +207,7 @@ def walk_forward(
         raise
     finally:
         shown.close()
-    _tell_walk(walked, as_json=as_json)
+    tell_walk(walked.folder, walked.summary, as_json=as_json, resumed=walked.resumed)
     return DONE
 
 
@@ -285,113 +296,6 @@ def _crew_for(jobs: int | None, cluster: str) -> "CrewFor":
         return local_crew(errand, jobs or cores())
 
     return crew_for
-
-
-def _tell_sweep(swept: "Swept", *, as_json: bool) -> None:
-    from tbot_bot.backtest.sweep import REPORT  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.reporting.shapes import to_plain  # noqa: PLC0415
-
-    found = swept.summary
-    if as_json:
-        emit_json({"folder": str(swept.folder), "resumed": swept.resumed, **to_plain(found)})
-        return
-    if swept.resumed == found.plan.sets:
-        typer.echo("This sweep is finished already; nothing was computed.", err=True)
-    out = console()
-    out.print(f"{found.plan.sets:,} sets of parameters, {found.traded:,} of them traded. The best by Sharpe ratio:")
-    _print_best(found.best)
-    out.print(_deflated(found.deflated_sharpe))
-    out.print(_overfitted(found.overfitting))
-    typer.echo(f"Results: {swept.folder}")
-    typer.echo(f"Page: {swept.folder / REPORT}")
-
-
-def _deflated(value: float | None) -> str:
-    return f"Deflated Sharpe ratio of the best: {'not defined' if value is None else f'{value:.1%}'}"
-
-
-def _overfitted(value: float | None) -> str:
-    told = "not defined, it needs 12 days and 2 sets" if value is None else f"{value:.1%}"
-    return f"Probability of backtest overfitting: {told}"
-
-
-def _print_best(best: Sequence["RankedSet"]) -> None:
-    from rich.table import Table  # noqa: PLC0415 - not needed for JSON
-
-    from tbot_bot.backtest.summary_lines import dollars, percent, ratio  # noqa: PLC0415
-
-    letters = _print_letters([pair.name for pair in best[0].settings])
-    table = Table(box=None, pad_edge=False, expand=False)
-    for head in ("", *letters, "Sharpe", "Result", "Return", "Drawdown", "Trades"):
-        table.add_column(head, justify="right", overflow="fold")
-    for place, one in enumerate(best, 1):
-        found = one.performance
-        table.add_row(
-            str(place),
-            *(pair.value for pair in one.settings),
-            "none" if found.sharpe is None else ratio(found.sharpe),
-            dollars(found.trades.pnl),
-            percent(found.total_return),
-            "none" if found.drawdown is None else percent(found.drawdown.depth),
-            f"{found.trades.trades:,}",
-        )
-    console().print(table)
-
-
-def _tell_walk(walked: "Walked", *, as_json: bool) -> None:
-    from tbot_bot.backtest.summary_lines import dollars, ratio  # noqa: PLC0415 - `--help` stays fast
-    from tbot_bot.backtest.sweep import REPORT  # noqa: PLC0415
-    from tbot_bot.reporting.shapes import to_plain  # noqa: PLC0415
-
-    found = walked.summary
-    if as_json:
-        emit_json({"folder": str(walked.folder), "resumed": walked.resumed, **to_plain(found)})
-        return
-    if walked.resumed == len(found.windows) * (found.plan.sets + 1):
-        typer.echo("This walk-forward is finished already; nothing was computed.", err=True)
-    out = console()
-    out.print(f"{len(found.windows)} windows, {found.plan.sets:,} sets in each; chosen by {found.objective}:")
-    _print_windows(found.windows, found.objective)
-    whole = found.figures.performance
-    out.print(
-        f"Out of sample: {dollars(whole.trades.pnl)} after fees in {whole.trades.trades:,} trades, "
-        f"Sharpe ratio {ratio(whole.sharpe)}"
-    )
-    out.print(found.warm_up)
-    typer.echo(f"Results: {walked.folder}")
-    typer.echo(f"Page: {walked.folder / REPORT}")
-
-
-def _print_windows(windows: Sequence["WalkWindow"], objective: "Objective") -> None:
-    from rich.table import Table  # noqa: PLC0415 - not needed for JSON
-
-    from tbot_bot.backtest.summary_lines import dollars  # noqa: PLC0415
-    from tbot_bot.backtest.walk_forward_page import shown_as  # noqa: PLC0415
-
-    show = shown_as(objective)
-    letters = _print_letters([pair.name for pair in windows[0].settings])
-    table = Table(box=None, pad_edge=False, expand=False)
-    for head in ("", "traded from", *letters, "in", "out", "Result", "Trades"):
-        table.add_column(head, justify="right", overflow="fold")
-    for one in windows:
-        table.add_row(
-            str(one.number),
-            one.outside_first.isoformat(),
-            *(pair.value for pair in one.settings),
-            "none" if one.inside is None else show(one.inside),
-            "none" if one.outside is None else show(one.outside),
-            dollars(one.pnl),
-            f"{one.trades:,}",
-        )
-    console().print(table)
-
-
-def _print_letters(names: Sequence[str]) -> list[str]:
-    """Print what stands for each setting's name, which would be too long for the head of a column."""
-    letters = list(_LETTERS[: len(names)])
-    for letter, name in zip(letters, names, strict=True):
-        console().print(f"  {letter} = {name}")
-    return letters
 
 
 __all__ = ["sweep", "walk_forward"]

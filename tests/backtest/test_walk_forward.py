@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from tbot_bot.backtest import outcomes
 from tbot_bot.backtest.backtest_engine import run_backtest
+from tbot_bot.backtest.objective import Objective
 from tbot_bot.backtest.performance_metrics import performance_of
 from tbot_bot.backtest.sweep_crew import local_crew
 from tbot_bot.backtest.sweep_grid import read_grid
 from tbot_bot.backtest.sweep_plan import with_pairs
-from tbot_bot.backtest.sweep_result import Objective
 from tbot_bot.backtest.walk_forward import Split, walk_forward, windows_of
 from tbot_bot.config.error_handler import DataError
 from tests.support.sweep_kit import (
