@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tbot_bot.runtime.cli import main
 from tests.support.command_lines import Typist, documented_blocks, examples, furnished_home, typed
 
 NOT_RUN = {
@@ -102,6 +103,17 @@ def test_every_command_has_an_example_of_itself():
         assert lines, f"{words} --help shows no example"
         assert all(line.startswith("tbot ") for line in lines), words
         assert any(line.startswith(words) for line in lines), words
+
+
+@pytest.mark.parametrize("words", sorted(examples()))
+def test_help_fits_80_columns(words, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*words.split()[1:], "--help"]) == 0
+    help_text = capsys.readouterr().out
+    part = help_text if words.startswith(("tbot backtest", "tbot data")) else help_text.partition("Example:")[2]
+    assert [line for line in part.splitlines() if len(line) > 80] == []
+    if words in {"tbot backtest", "tbot data"}:
+        assert "..." not in help_text.partition("Commands:")[2], "a line of what there is was cut off"
 
 
 def test_what_is_not_run_is_documented_and_has_a_reason():

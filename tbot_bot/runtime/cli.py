@@ -168,7 +168,10 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
         cli_backtest.run,
         example(
             "tbot backtest run --strategy open --start 2018-03-01 --end 2018-03-31 --data bars",
-            "tbot backtest run --start 2018-03-02 --end 2018-03-02 --data bars.parquet --vix vix.csv --engine event",
+            "tbot backtest run --start 2018-03-02 --end 2018-03-02 --data bars.parquet --vix vix.csv --engine event "
+            "--slippage spread:0.5,volume:0.1 --volume-cap 0.05",
+            "tbot backtest run --strategy mid --start 2018-03-02 --end 2018-03-02 --data bars --slippage bps:2 "
+            "--borrow borrow.csv --chains chains --chain-age 5",
         ),
     ),
     (
@@ -176,7 +179,7 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
         cli_backtest_sweep.sweep,
         example(
             "tbot backtest sweep --grid STRAT_OPEN_BUFFER=0.005:0.03:0.005 --start 2018-03-02 --end 2018-03-02 "
-            "--data bars",
+            "--data bars --objective profit_factor",
         ),
     ),
     (
@@ -187,7 +190,11 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
             "--start 2018-01-02 --end 2018-12-31 --data bars",
         ),
     ),
-    ("report", cli_backtest_report.report, example("tbot backtest report", "tbot backtest report --list --json")),
+    (
+        "report",
+        cli_backtest_report.report,
+        example("tbot backtest report", "tbot backtest report --list --json"),
+    ),
     (
         "compare",
         cli_backtest_compare.compare,

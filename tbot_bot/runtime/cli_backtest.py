@@ -121,7 +121,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Trade recorded days with the code that trades live, and keep trades, figures and a page in one folder."""
+    """Trade recorded days with the code that trades live. Trades, figures and a page are kept in one folder."""
     from tbot_bot.backtest import kept_run  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.data_verdict import require_usable  # noqa: PLC0415
     from tbot_bot.backtest.model import BacktestRequest, EngineChoice  # noqa: PLC0415

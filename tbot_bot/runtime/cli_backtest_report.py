@@ -47,7 +47,7 @@ def report(
     cache: Cache = True,
     as_json: Json = False,
 ) -> int:
-    """Show what a backtest came to, or prove that it can be repeated. Exit status 1: the repetition differs."""
+    """Show what backtests came to, or repeat one. Exit status 1: the repetition differs."""
     from tbot_bot.backtest.kept_results import result_named, results_in  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.kept_run import repeat as run_again  # noqa: PLC0415
     from tbot_bot.backtest.result_files import CACHE  # noqa: PLC0415

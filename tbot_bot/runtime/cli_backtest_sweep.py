@@ -127,7 +127,7 @@ def sweep(
     accept_data: Accept = False,
     as_json: Json = False,
 ) -> int:
-    """Run every combination of the grid. May be interrupted or killed: the same command goes on where it ended."""
+    """Run every combination of some settings. May be interrupted or killed: the same command goes on."""
     from tbot_bot.backtest.objective import Objective  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.sweep import sweep as run_sweep  # noqa: PLC0415
     from tbot_bot.runtime.sweep_progress import SweepProgress  # noqa: PLC0415
@@ -186,7 +186,7 @@ def walk_forward(
     accept_data: Accept = False,
     as_json: Json = False,
 ) -> int:
-    """Choose settings on some days, trade the next ones with them, move on; goes on as `sweep` does."""
+    """Choose settings on some days, trade the next ones with them. Then the following days; goes on as `sweep`."""
     from tbot_bot.backtest.objective import Objective  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.walk_forward import Split  # noqa: PLC0415
     from tbot_bot.backtest.walk_forward import walk_forward as walk  # noqa: PLC0415

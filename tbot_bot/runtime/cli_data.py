@@ -70,7 +70,7 @@ SymbolPlace = Annotated[
 
 
 def import_(
-    sources: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders of them.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files, or folders of them.")],
     *,
     into: Into,
     layout: Layout = "auto",
@@ -78,7 +78,9 @@ def import_(
     zone: Annotated[
         str, typer.Option(metavar="ZONE", help="Zone of times that carry none, as America/New_York or UTC.")
     ] = "",
-    minutes: Annotated[int, typer.Option(min=1, max=_MINUTES_MAX, help="Length of a bar, for --stamps end.")] = 1,
+    minutes: Annotated[
+        int, typer.Option(min=1, max=_MINUTES_MAX, metavar="N", help="Length of a bar, for --stamps end.")
+    ] = 1,
     symbol_in: SymbolPlace = "column",
     adjust: Annotated[
         str,
@@ -94,7 +96,7 @@ def import_(
     replace: Replace = False,
     as_json: Json = False,
 ) -> int:
-    """Make a data set out of CSV, JSON, zip (also LEAN's) and Parquet files; a fault is named by file and line."""
+    """Make a data set out of bar files. CSV, JSON, zip (also LEAN's) and Parquet; faults are told by file and line."""
     from tbot_bot.backtest.data_set import Adjustment  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.load_historical_data import BadRows, ImportRequest  # noqa: PLC0415
     from tbot_bot.runtime.clock import wall_now  # noqa: PLC0415
@@ -179,11 +181,15 @@ def fetch(
     start: Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="First day, as 2023-01-03.")],
     end: Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="Last day, itself included.")],
     into: Into,
-    symbols: Annotated[str, typer.Option(metavar="A,B,...", help="Default: UNIVERSE of the settings.")] = "",
+    symbols: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Which symbols; default: UNIVERSE of the settings.")
+    ] = "",
     adjust: Annotated[
         str | None,
         typer.Option(
-            parser=_adjustment, metavar="none|split|all", help="Default: split. Yahoo and IB offer nothing else."
+            parser=_adjustment,
+            metavar="none|split|all",
+            help="What the bars are adjusted for; default: split, and Yahoo and IB have no other.",
         ),
     ] = None,
     feed: Annotated[
@@ -241,7 +247,10 @@ def check(
     *,
     as_json: Json = False,
 ) -> int:
-    """Look for holes, repeats, bad prices, odd times and splits not adjusted for. Exit status 1: a backtest refuses."""
+    """Look for what would spoil a backtest. Holes, repeats, bad prices, odd times, splits not adjusted for.
+
+    Exit status 1: a backtest refuses the data.
+    """
     from tbot_bot.backtest.data_check import Verdict, check_data  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.reporting.shapes import to_plain  # noqa: PLC0415
 
@@ -255,11 +264,11 @@ def check(
 
 
 def list_(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the sets are; default: here.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the sets are; default: here.")] = Path(),
     *,
     as_json: Json = False,
 ) -> int:
-    """Name the data sets in a folder, what they hold and where they are from."""
+    """Name the data sets in a folder. Says what they hold and where they are from."""
     from tbot_bot.backtest.data_set import data_sets_in  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.reporting.shapes import to_plain  # noqa: PLC0415
 

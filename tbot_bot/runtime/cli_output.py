@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +40,8 @@ EXIT_CODES: Final = (
 """Every exit status that a command may end with, and what it means."""
 
 _STATUS_BY_CODE: Final = {"CONFIG": CONFIGURATION, "ALREADY_RUNNING": ALREADY_RUNNING, "CREDENTIALS": CREDENTIALS}
+_EXAMPLE_WIDTH: Final = 75
+"""Columns that are left by what help puts before an example, and by a backslash after it."""
 _PIPE_WIDTH: Final = 120
 """Columns where nobody's terminal says how many."""
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -47,8 +49,24 @@ _SPEED_MAX: Final = 1e6
 
 
 def example(*lines: str) -> str:
-    """Return the epilog of a command; the mark in front keeps typer from joining the lines."""
-    return "\n".join(("\b", "Example:", *(f"  {line}" for line in lines)))
+    """Return the epilog of a command for 80 columns; the mark in front keeps typer from joining the lines.
+
+    A long line goes on after a backslash, as a shell reads it.
+    """
+    return "\n".join(("\b", "Example:", *(part for line in lines for part in _folded(line))))
+
+
+def _folded(line: str) -> Iterator[str]:
+    """Yield `line` cut before options, so that no value is parted from its name."""
+    words, *options = line.split(" --")
+    shown = f"  {words}"
+    for option in options:
+        if len(f"{shown} --{option}") > _EXAMPLE_WIDTH:
+            yield f"{shown} \\"
+            shown = f"      --{option}"
+        else:
+            shown = f"{shown} --{option}"
+    yield shown
 
 
 def with_exit_codes(epilog: str) -> str:

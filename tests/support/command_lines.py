@@ -34,7 +34,7 @@ def documented_blocks() -> list[tuple[str, list[str]]]:
     found = []
     for page in pages:
         for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
-            whole = block.replace("\\\n", " ")
+            whole = re.sub(r" *\\\n *", " ", block)
             lines = [line.partition(" #")[0].rstrip() for line in whole.split("\n")] if language == "sh" else []
             if any(lines):
                 found.append((page.relative_to(REPOSITORY).as_posix(), [line for line in lines if line]))
@@ -50,7 +50,8 @@ def examples() -> dict[str, list[str]]:
     found = {}
 
     def walk(command, words: str) -> None:
-        told = (command.epilog or "").partition("Example:\n")[2].split("\n\n")[0]
+        whole = re.sub(r" *\\\n *", " ", command.epilog or "")  # a long line goes on after a backslash
+        told = whole.partition("Example:\n")[2].split("\n\n")[0]
         found[words] = [line.strip() for line in told.split("\n") if line.strip()]
         for name, below in getattr(command, "commands", {}).items():
             walk(below, f"{words} {name}")
@@ -80,6 +81,10 @@ def furnished_home(folder: Path) -> Path:
         write_parquet(path, random_walks(2, symbols=2), recorded)
     (home / "FILE").mkdir()
     (home / "FILE.parquet").rename(home / "FILE" / "bars.parquet")
+    (home / "borrow.csv").write_text("date,symbol,shares,rate\n2018-03-02,S00,,0.02\n", encoding="ascii")
+    (home / "chains").mkdir()
+    quotes = "underlying,expiry,strike,right,ts,bid,ask\nS00,2018-03-09,50,P,2018-03-02T14:35:00Z,1.20,1.30\n"
+    (home / "chains" / "S00.csv").write_text(quotes, encoding="ascii")
     (home / "vix.csv").write_text("date,symbol,open,high,low,close\n2018-03-01,VIX,20,20,20,20\n", encoding="ascii")
     ended = typed(home, "tbot dry-run --data rehearsed.csv --day 2025-09-02")
     assert ended.returncode == 0, ended.stderr
