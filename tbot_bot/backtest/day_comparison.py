@@ -78,6 +78,8 @@ class ComparisonSums:
 
     strategy: str
     """Empty for all."""
+    broker: str
+    """Empty for all."""
     matched: int
     missed: int
     extra: int
@@ -123,6 +125,7 @@ class DayComparison:
     verdict: str
     total: ComparisonSums
     strategies: tuple[ComparisonSums, ...]
+    brokers: tuple[ComparisonSums, ...]
     sessions: tuple[ComparedSession, ...]
     trades: tuple[ComparedTrade, ...]
 
@@ -135,13 +138,16 @@ def compare_session(then: Side, again: Again) -> list[ComparedTrade]:
     return [_compared(then, again, real.get(key), simulated.get(key)) for key in names]
 
 
-def sums(trades: Sequence[ComparedTrade], strategy: StrategyName | None = None) -> ComparisonSums:
-    """Add up the trades of `strategy`, or all."""
-    mine = [one for one in trades if strategy in {None, one.strategy}]
+def sums(
+    trades: Sequence[ComparedTrade], strategy: StrategyName | None = None, broker: str | None = None
+) -> ComparisonSums:
+    """Add up the trades of `strategy` at `broker`, or all."""
+    mine = [one for one in trades if strategy in {None, one.strategy} and broker in {None, one.broker}]
     fates = [one.fate for one in mine]
     slipped = (dollars for one in mine for dollars in (one.entry_slippage, one.exit_slippage))
     return ComparisonSums(
         strategy=strategy or "",
+        broker=broker or "",
         matched=fates.count(Fate.MATCHED),
         missed=fates.count(Fate.MISSED),
         extra=fates.count(Fate.EXTRA),

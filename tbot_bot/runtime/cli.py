@@ -200,7 +200,7 @@ _BACKTEST: Final[tuple[tuple[str, Command, str], ...]] = (
         cli_backtest_compare.compare,
         example(
             "tbot backtest compare 2025-09-02",
-            "tbot backtest compare 2025-09-02 --strategy open --out compared --json",
+            "tbot backtest compare 2025-09-02 --strategy open --run 1 --out compared --json",
         ),
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _HEAD: Final = ("day $", "backtest", "slip $", "in bp", "out bp", "late s")
 _WIDTHS: Final = (9, 9, 8, 7, 7, 8)
-_NAME: Final = 30
+"""Of the figures at least, a space before each included."""
 _COLUMNS: Final = 79
 JSON_FILE: Final = "comparison.json"
 TABLE_FILE: Final = "comparison.csv"
@@ -41,12 +41,22 @@ def compare(
     strategy: Annotated[
         list[StrategyName] | None, typer.Option(help="Compare this one; repeatable. Default: all.")
     ] = None,
+    run: Annotated[
+        int | None,
+        typer.Option(
+            "--run", min=1, metavar="N", help="Which run of the day, where test mode made several. Default: the latest."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also leave comparison.json and comparison.csv in this folder.")
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Compare what a day really traded with its own backtest. The journal is only read."""
+    """Compare what a day really traded with its own backtest. Every session, at every broker that it traded at.
+
+    Each session begins with the accounts, the candidates and the settings that it really had; it is then
+    traded again at the simulated venue. The journal is only read.
+    """
     from tbot_bot.config.settings import tbot_home  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.reporting.shapes import to_plain  # noqa: PLC0415
     from tbot_bot.runtime.comparison_desk import ComparisonRequest, compare_day  # noqa: PLC0415
@@ -60,6 +70,7 @@ def compare(
         mode=mode,
         data=None if data is None else data.absolute(),
         strategies=tuple(dict.fromkeys(strategy or ())),
+        run=run,
     )
     with work("trading the day again") as under_way:
         found = compare_day(request, under_way.reach)
@@ -78,17 +89,22 @@ def compare(
 def lines_of(found: "DayComparison") -> Iterator[str]:
     """Yield the comparison as text for 80 columns."""
     bars = "the bars of its tapes" if found.bars == "tape" else found.bars
-    yield f"{found.day.isoformat()} {found.mode} beside its backtest on {printable(bars)}"
+    yield from _folded(f"{found.day.isoformat()} {found.mode}{_runs(found)} beside its backtest on {printable(bars)}")
     yield ""
-    yield _row("", _HEAD)
-    for trade in found.trades:
-        yield _trade(trade)
+    strategies = found.strategies if len(found.strategies) > 1 else ()
+    brokers = found.brokers if len(found.brokers) > 1 else ()
+    sums = [_sums(one) for one in (*strategies, *brokers, found.total)]
+    trades = [_trade(one) for one in found.trades]
+    widths = [max(map(len, cells)) + 1 for cells in zip(*(row.figures for row in (*trades, *sums)), strict=True)]
+    widths = [max(known, needed) for known, needed in zip(_WIDTHS, widths, strict=True)]
+    yield from _row(_Row("", _HEAD), widths)
+    for trade, row in zip(found.trades, trades, strict=True):
+        yield from _row(row, widths)
         if trade.why:
             yield from _folded(f"  {_words(trade)}")
     yield ""
-    sums = found.strategies if len(found.strategies) > 1 else ()
-    for one in (*sums, found.total):
-        yield _sums(one)
+    for row in sums:
+        yield from _row(row, widths)
     yield "slip: dollars, + is worse for us; bp and s of sums: medians"
     if any(trade.beyond_bars for trade in found.trades):
         yield "* ended in a bar that is on no tape: the day's own executions were taken for it"
@@ -98,7 +114,26 @@ def lines_of(found: "DayComparison") -> Iterator[str]:
     yield from _folded(found.verdict)
 
 
-def _trade(trade: "ComparedTrade") -> str:
+class _Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    figures: tuple[str, ...]
+
+
+def _runs(found: "DayComparison") -> str:
+    """Return which runs of the day are compared; nothing where there was only one."""
+    from tbot_bot.core.identity import SessionId  # noqa: PLC0415 - `--help` stays fast
+
+    runs = {one.strategy: SessionId.parse(one.session).run for one in found.sessions if one.compared}
+    if set(runs.values()) <= {1}:
+        return ""
+    if len(set(runs.values())) == 1:
+        return f", run {next(iter(runs.values()))},"
+    return f", {', '.join(f'run {run} of {strategy}' for strategy, run in runs.items())},"
+
+
+def _trade(trade: "ComparedTrade") -> _Row:
     mark = "*" if trade.beyond_bars else ""
     delay = trade.exit_delay if trade.entry_delay is None else trade.entry_delay
     figures = (
@@ -110,7 +145,7 @@ def _trade(trade: "ComparedTrade") -> str:
         _number(delay),
     )
     name = f"{trade.strategy:<5} {printable(trade.symbol)}{mark} {trade.side} {printable(trade.broker)}"
-    return _row(name, figures)
+    return _Row(name, figures)
 
 
 def _words(trade: "ComparedTrade") -> str:
@@ -118,7 +153,7 @@ def _words(trade: "ComparedTrade") -> str:
     return told if trade.fate == "matched" else f"{trade.fate}: {told}"
 
 
-def _sums(one: "ComparisonSums") -> str:
+def _sums(one: "ComparisonSums") -> _Row:
     figures = (
         _dollars(one.day_result),
         _dollars(one.backtest_result),
@@ -127,13 +162,19 @@ def _sums(one: "ComparisonSums") -> str:
         _number(one.exit_slippage_bps),
         _number(one.entry_delay),
     )
-    counts = f"{one.matched} match, {one.missed} missed"
-    return _row(f"{one.strategy or 'all'}: {counts}, {one.extra} own", figures)
+    counts = f"{one.matched} both, {one.missed} missed, {one.extra} own"
+    return _Row(f"{one.strategy or printable(one.broker) or 'all'}: {counts}", figures)
 
 
-def _row(name: str, figures: Sequence[str]) -> str:
-    cells = "".join(f"{text:>{width}}" for text, width in zip(figures, _WIDTHS, strict=True))
-    return f"{name:<{_NAME}} {cells}".rstrip()
+def _row(row: _Row, widths: Sequence[int]) -> Iterator[str]:
+    """Yield the line of `row`; a name that has no room beside the figures stands above them."""
+    cells = "".join(f"{text:>{width}}" for text, width in zip(row.figures, widths, strict=True))
+    room = _COLUMNS - len(cells)
+    if len(row.name) > room:
+        yield from _folded(row.name)
+        yield f"{'':{max(0, room)}}{cells}"
+    else:
+        yield f"{row.name:<{room}}{cells}"
 
 
 def _folded(text: str) -> Iterator[str]:

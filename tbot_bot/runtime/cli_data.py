@@ -187,9 +187,7 @@ def fetch(
     adjust: Annotated[
         str | None,
         typer.Option(
-            parser=_adjustment,
-            metavar="none|split|all",
-            help="What the bars are adjusted for; default: split, and Yahoo and IB have no other.",
+            parser=_adjustment, metavar="none|split|all", help="Adjusted for; default split, at Yahoo and IB always."
         ),
     ] = None,
     feed: Annotated[

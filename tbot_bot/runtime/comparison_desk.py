@@ -70,6 +70,8 @@ class ComparisonRequest:
     """Bars for the backtest; None: those of the day's own tapes."""
     strategies: tuple[StrategyName, ...] = ()
     """Empty: all."""
+    run: int | None = None
+    """Which run of the day's sessions, as test mode makes several; None: the latest of each."""
 
 
 @dataclass(slots=True)
@@ -119,6 +121,11 @@ class _Told:
         """Return what the session was made of."""
         return self.side.story.spec
 
+    @property
+    def brokers(self) -> list[str]:
+        """Return at whom it had an account."""
+        return [] if self.accounts is None else [account.broker for account in self.accounts.accounts]
+
     def recorded(self) -> RecordedSession | None:
         """Return what it takes to trade the session again; None where it ended before it had screened."""
         if self.spec is None or self.accounts is None or self.earlier is None or self.screened is None:
@@ -151,7 +158,7 @@ def compare_day(request: ComparisonRequest, progress: Progress = lambda _, __: N
     """
     records = records_for(request.home, request.mode, test_mode=False)
     with open_journal(records) as journal:
-        names = _latest(journal, records, request)
+        names = _chosen(journal, records, request)
         skipped = _skipped(journal, request)
         told: list[_Told] = []
         for session in names:
@@ -168,6 +175,7 @@ def compare_day(request: ComparisonRequest, progress: Progress = lambda _, __: N
             sessions.append(_session(one.session, note, compared=found is not None))
     sessions += [_session(session, f"it did not take place: {why}", compared=False) for session, why in skipped]
     traded = dict.fromkeys(one.session.strategy for one in told)
+    brokers = dict.fromkeys(name for one in told for name in one.brokers)
     return DayComparison(
         form=FORM,
         mode=request.mode,
@@ -178,6 +186,7 @@ def compare_day(request: ComparisonRequest, progress: Progress = lambda _, __: N
         verdict=verdict_of(trades),
         total=sums(trades),
         strategies=tuple(sums(trades, strategy) for strategy in traded),
+        brokers=tuple(sums(trades, broker=broker) for broker in brokers),
         sessions=tuple(sorted(sessions, key=lambda one: tuple(StrategyName).index(one.strategy))),
         trades=tuple(trades),
     )
@@ -187,11 +196,18 @@ def _session(session: SessionId, note: str, *, compared: bool) -> ComparedSessio
     return ComparedSession(session=str(session), strategy=session.strategy, compared=compared, note=note)
 
 
-def _latest(journal: JournalReader, records: OutputPaths, request: ComparisonRequest) -> list[SessionId]:
-    """Return the latest run of each strategy's session, in the order of the day."""
+def _chosen(journal: JournalReader, records: OutputPaths, request: ComparisonRequest) -> list[SessionId]:
+    """Return the run that is asked for, or the latest, of each strategy's session, in the order of the day."""
     runs: dict[StrategyName, SessionId] = {}
     known = [SessionId.parse(name) for name in journal.sessions_of(request.day)]
+    numbers = sorted({session.run for session in known})
+    if known and request.run is not None and request.run not in numbers:
+        has = ", ".join(map(str, numbers))
+        what = f"no run {request.run} of {request.day.isoformat()} in it; it has {has}"
+        raise JournalError(what, where=str(records.journal), mend="Name one of those, or leave out --run.")
     for session in known:
+        if request.run not in {None, session.run}:
+            continue
         if session.strategy not in runs or runs[session.strategy].run < session.run:
             runs[session.strategy] = session
     wanted = request.strategies or tuple(StrategyName)

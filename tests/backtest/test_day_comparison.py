@@ -1,6 +1,7 @@
 """A recorded day beside its backtest: the same trades where nothing happened to it, and what happened where it did."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import jsonschema
@@ -14,6 +15,7 @@ from tbot_bot.core.commands import TradeRecord
 from tbot_bot.core.identity import Mode, StrategyName
 from tbot_bot.core.orders import Direction
 from tbot_bot.journal.store import Entry, Journal, open_reader
+from tbot_bot.runtime.cli_backtest_compare import lines_of
 from tbot_bot.runtime.comparison_desk import ComparisonRequest, compare_day
 from tbot_bot.runtime.locks import RUNNER_LOCK, Lock
 from tbot_bot.trading.symbol_states import SymbolStates
@@ -26,7 +28,7 @@ SLIPPED = Decimal(20)
 """Basis points by which the faulty day's market and stop orders fill worse."""
 
 
-def compare(run, **words):
+def compare(run, /, **words):
     return compare_day(ComparisonRequest(home=run.home, day=DAY, mode=Mode.PAPER, **words))
 
 
@@ -109,6 +111,7 @@ def test_the_difference_is_split_without_a_remainder_and_the_strategies_add_up(f
     assert total.difference == total.by_matched + total.by_missed + total.by_extra
     for name in ("matched", "missed", "extra", "slippage", "difference"):
         assert sum(getattr(one, name) for one in found.strategies) == getattr(total, name)
+        assert sum(getattr(one, name) for one in found.brokers) == getattr(total, name)
     assert f"{total.matched} of the {total.matched + total.missed} trades" in found.verdict
     assert f"{abs(total.difference):.2f} dollars {'more' if total.difference > 0 else 'less'}" in found.verdict
 
@@ -152,12 +155,42 @@ def test_one_strategy_alone_and_one_that_the_day_does_not_have(tmp_path):
         compare(run, strategies=(StrategyName.CLOSE,))
 
 
-def test_of_several_runs_of_a_day_the_latest_is_compared(tmp_path):
-    rehearse(tmp_path, 1, "home")
+def test_of_several_runs_of_a_day_the_latest_is_compared_or_the_one_that_is_named(tmp_path):
+    first = rehearse(tmp_path, 1, "home")
+    entered = {one.trade_id for one in first.outputs(TradeRecord) if one.entered_at is not None}
     run = rehearse(tmp_path, 3, "home")
     found = compare(run)
     assert {one.session for one in found.sessions} == {f"2025-12-02/{name}#2" for name in ("open", "mid", "close")}
     assert all(map(is_same, found.trades))
+    assert next(lines_of(found)).startswith("2025-12-02 paper, run 2, beside its backtest")
+    earlier = compare(run, run=1)
+    assert {one.trade_id for one in earlier.trades} == entered
+    assert all(map(is_same, earlier.trades))
+    with pytest.raises(JournalError, match=r"no run 3 of 2025-12-02 in it; it has 1, 2\. Name one of those"):
+        compare(run, run=3)
+
+
+def test_every_broker_of_the_day_is_compared_and_summed_up(tmp_path):
+    found = compare(rehearse(tmp_path, 1, IBKR_ENABLED="true"))
+    assert all(map(is_same, found.trades))
+    for one in found.brokers:
+        mine = [trade for trade in found.trades if trade.broker == one.broker]
+        assert mine
+        assert (one.matched, one.day_result) == (len(mine), sum(trade.day.pnl for trade in mine if trade.day))
+    assert [one.broker for one in found.brokers] == ["alpaca", "ibkr"]
+    told = list(lines_of(found))
+    assert any(line.startswith("ibkr: 4 both, 0 missed, 0 own ") for line in told)
+    assert max(map(len, told)) <= 80
+
+
+def test_large_figures_and_long_names_stay_apart_and_within_80_columns(tmp_path):
+    found = compare(rehearse(tmp_path, 1))
+    sums = replace(found.total, day_result=Decimal("-1234567.89"), backtest_result=Decimal("-1234567.89"), matched=123,
+                   missed=456, extra=789, slippage=Decimal("-98765.43"), entry_delay=Decimal("12345.678"))  # fmt: skip
+    told = list(lines_of(replace(found, total=sums, strategies=(sums,))))
+    assert max(map(len, told)) <= 80
+    place = told.index("all: 123 both, 456 missed, 789 own")
+    assert told[place + 1].split() == ["-1234567.89", "-1234567.89", "-98765.43", "0.0", "0.0", "12345.7"]
 
 
 def test_other_bars_are_taken_where_they_are_given(tmp_path):
