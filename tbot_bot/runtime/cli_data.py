@@ -181,9 +181,7 @@ def fetch(
     start: Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="First day, as 2023-01-03.")],
     end: Annotated[date, typer.Option(parser=day_of, metavar="DAY", help="Last day, itself included.")],
     into: Into,
-    symbols: Annotated[
-        str, typer.Option(metavar="A,B,...", help="Which symbols; default: UNIVERSE of the settings.")
-    ] = "",
+    symbols: Annotated[str, typer.Option(metavar="A,B,...", help="Default: those of UNIVERSE.")] = "",
     adjust: Annotated[
         str | None,
         typer.Option(
