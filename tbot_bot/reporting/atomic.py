@@ -63,19 +63,19 @@ def append_lines(path: Path, data: bytes) -> None:
     if not data.endswith(b"\n"):
         msg = "a log grows by whole lines; this text has no end of line"
         raise ValueError(msg)
+    whole = b""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.exists()
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         try:
             size = _mend_end(handle)
-            whole = b"" if size // _PAGE == (size + len(data) - 1) // _PAGE else _read_all(handle, size) + data
-            if not whole:
+            if size // _PAGE == (size + len(data) - 1) // _PAGE:
                 _append_synced(handle, size, data)
+            else:
+                whole = _read_all(handle, size) + data
         finally:
             os.close(handle)
-        if new:
-            _sync_folder(path.parent)
+    except FileNotFoundError:
+        whole = data
     except OSError as error:
         raise _failure(path, error) from error
     if whole:

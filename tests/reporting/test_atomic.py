@@ -26,24 +26,43 @@ while True:
 
 
 def test_a_reader_never_sees_half_a_row_while_writers_are_killed(tmp_path):
-    seen, sizes = set(), set()
+    seen: set[int] = set()
+    sizes: set[int] = set()
     for _ in range(4):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)])
-        until = time.monotonic() + 0.7
-        while time.monotonic() < until:
-            if (tmp_path / "rows.json").exists():
-                rows = json.loads((tmp_path / "rows.json").read_bytes())
-                assert len(rows) == 1000
-                seen.add(rows[0]["of"])
-                log = (tmp_path / "rows.log").read_bytes() if (tmp_path / "rows.log").exists() else b"\n"
-                assert log.endswith(b"\n")
-                sizes.add(len(log))
-        writer.kill()
-        writer.wait()
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)]) as writer:
+            try:
+                _read_for(0.7, tmp_path, seen, sizes)
+            finally:
+                writer.kill()
         append_lines(tmp_path / "rows.log", b'{"row": -1}\n')
         assert all(json.loads(line) for line in (tmp_path / "rows.log").read_bytes().splitlines())
     assert len(seen) > 4
     assert len(sizes) > 4
+
+
+def _read_for(seconds, folder, seen, sizes):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if (folder / "rows.json").exists():
+            rows = json.loads((folder / "rows.json").read_bytes())
+            assert len(rows) == 1000
+            seen.add(rows[0]["of"])
+            log = (folder / "rows.log").read_bytes() if (folder / "rows.log").exists() else b"\n"
+            assert log.endswith(b"\n")
+            sizes.add(len(log))
+
+
+def test_a_log_that_begins_is_never_seen_empty(tmp_path, monkeypatch):
+    seen = []
+    sync = os.fsync
+
+    def look(handle):
+        seen.append([path.name for path in tmp_path.iterdir() if not path.name.startswith(".")])
+        sync(handle)
+
+    monkeypatch.setattr("tbot_bot.reporting.atomic.os.fsync", look)
+    append_lines(tmp_path / "rows.log", b"first\n")
+    assert seen == [[], ["rows.log"]]  # its content, then the folder
 
 
 @pytest.mark.parametrize("write", [replace_file, append_lines, settle_log])
