@@ -36,9 +36,9 @@ _OVERRIDES: Final = {
 }
 
 
-def own_setting(strategy: StrategyName) -> Setting:
-    """Return the settings under which `strategy` runs alone; what `_OVERRIDES` leaves is as it comes."""
-    overrides = tuple(_OVERRIDES.items())
+def own_setting(strategy: StrategyName, **more: str) -> Setting:
+    """Return the settings under which `strategy` runs alone; what `_OVERRIDES` and `more` leave is as it comes."""
+    overrides = tuple({**_OVERRIDES, **more}.items())
     return setting_of(
         BacktestRequest(
             home=_NOWHERE, data=_NOWHERE, first=FIRST, last=LAST, strategies=(strategy,), overrides=overrides
@@ -50,11 +50,11 @@ def own_engine(arrays: BarArrays) -> ArrayEngine:
     return ArrayEngine(arrays, {}, steady_vix(arrays))
 
 
-def rules_of(engine: ArrayEngine) -> tuple[Rule, ...]:
+def rules_of(engine: ArrayEngine, **more: str) -> tuple[Rule, ...]:
     """Return each strategy's rule in minutes and fractions, as the settings in force make it."""
     found = []
     for name, kind in _KINDS.items():
-        setting = own_setting(name)
+        setting = own_setting(name, **more)
         scan = engine.scan_of(setting, name, engine.days)
         assert scan is not None
         bot = setting.settings.bot

@@ -21,6 +21,7 @@ RIVALS = REPOSITORY / "benchmarks" / "rivals"
 
 # Without the compiler, so that it takes a second: the loops are plain Python then.
 SAME_ENTRIES = """
+from dataclasses import replace
 import numpy as np
 from benchmarks.rivals.hand_rules import run_by_hand
 from benchmarks.rivals.own import own_engine, own_setting, rules_of
@@ -31,25 +32,55 @@ from tbot_bot.core.identity import StrategyName
 arrays = tape_of_arrays(40, 12)
 engine = own_engine(arrays)
 columns = tuple(getattr(arrays, name).reshape(40, -1) for name in COLUMNS)
-for rule in rules_of(engine):
-    name = StrategyName(rule.name)
-    signals = engine.scan_of(own_setting(name), name, engine.days)()
-    rows, _ = run_by_hand(rule, columns)
-    here = signals - np.arange(40)[:, None] * columns[0].shape[1] + 1
-    assert np.array_equal(np.where(signals >= 0, here, -1), rows[:, :, 0]), name
-    print(name, int((signals >= 0).sum()))
+
+
+def entries(rule):
+    rows = run_by_hand(rule, columns)[0]
+    return rows[:, :, 0], np.where(rows[:, :, 0] < 0, 0, rows[:, :, 1])
+
+
+BOTH = ((0, 0.95), (0, 1.05))
+CASES = (  # settings, and which of a rule's numbers to move: on this tape days on both sides come near those numbers
+    ({}, {"open": (), "mid": BOTH, "close": ()}),
+    ({"STRAT_OPEN_BUFFER": "0.003"}, {"open": BOTH}),
+    ({"CLOSE_FADE_Z": "1.5", "CLOSE_MOMENTUM_PCT": "0.008"}, {"close": ((0, 1.05), (1, 0.95), (1, 1.05))}),
+    ({"CLOSE_FADE_Z": "1.5", "CLOSE_MOMENTUM_PCT": "0.012"}, {"close": ((0, 0.95),)}),
+)
+for more, tried in CASES:
+    for rule in rules_of(engine, **more):
+        if rule.name not in tried:
+            continue
+        name = StrategyName(rule.name)
+        signals = engine.scan_of(own_setting(name, **more), name, engine.days)()
+        row, side = entries(rule)
+        here = signals - np.arange(40)[:, None] * columns[0].shape[1] + 1
+        assert np.array_equal(np.where(signals >= 0, here, -1), row), (name, more)
+        print(name, int((signals >= 0).sum()))
+        for place, times in tried[rule.name]:
+            numbers = tuple(value * (times if number == place else 1) for number, value in enumerate(rule.numbers))
+            moved, turned = entries(replace(rule, numbers=numbers))
+            other = moved != row
+            print(name, place, times, *(int((other & ((side == s) | (turned == s))).sum()) for s in (1, -1)))
 """
 
 
-def test_the_loop_by_hand_enters_where_our_rules_signal():
+def test_the_loop_by_hand_enters_where_our_rules_signal_and_a_threshold_moved_by_a_twentieth_would_show():
     command = [sys.executable, "-c", SAME_ENTRIES]
     done = subprocess.run(
         command, cwd=REPOSITORY, env={"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    counts = dict(line.split() for line in done.stdout.splitlines())
-    assert set(counts) == {"open", "mid", "close"}
-    assert all(int(count) for count in counts.values())
+    told = [line.split() for line in done.stdout.splitlines()]
+    counts = [(name, int(count)) for name, count in (line for line in told if len(line) == 2)]
+    assert {name for name, _ in counts} == {"open", "mid", "close"}
+    assert all(count > 20 for _, count in counts)
+    moved = [line for line in told if len(line) > 2]
+    thresholds = (("open", "0"), ("mid", "0"), ("close", "0"), ("close", "1"))  # momentum and fade are the last two
+    assert sorted((name, place, times) for name, place, times, *_ in moved) == sorted(
+        (*one, times) for one in thresholds for times in ("0.95", "1.05")
+    )
+    for name, place, times, *sides in moved:
+        assert "0" not in sides, f"this tape would not tell {name} from a rule with number {place} times {times}"
 
 
 @pytest.mark.slow
