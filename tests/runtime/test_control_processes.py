@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tbot_bot
+import tbot_bot.journal.canary  # its rows are among the notes
 from tbot_bot.broker.broker_sim import SimulatedBroker, VenueStore
 from tbot_bot.broker.matching import Venue
 from tbot_bot.core.codec import loads
@@ -39,7 +40,7 @@ class Run:
         (home / ".env_bot").write_text(BOT_FILE.format(3))
         write_day(home / "bars.csv", {"AAA": breakout_up(), "BBB": breakout_up()})
 
-    def start(self, *words, sessions="open", speed=400):
+    def start(self, *words, sessions="open", speed=250):
         command = [sys.executable, "-m", "tbot_bot.runtime.cli", "run", "--once", "--rehearsal", "--day", str(DAY)]
         command += ["--data", "bars.csv", "--speed", str(speed), "--set", f"STRATEGY_OVERRIDE={sessions}", *words]
         if not sessions:

@@ -132,7 +132,10 @@ def price(number):
     return Decimal(repr(number))
 
 
-@pytest.fixture(scope="module", params=["2018-03-02", "2018-03-22", "2018-02-27"])
+@pytest.fixture(
+    scope="module",
+    params=["2018-03-02", *(pytest.param(day, marks=pytest.mark.slow) for day in ("2018-03-22", "2018-02-27"))],
+)
 def loose_day(request, shared, tmp_path_factory):
     name = "nolicence/us_equity_1m_2018.parquet"
     run = check(shared, tmp_path_factory.mktemp("loose"), name, request.param, **LOOSE)
@@ -244,6 +247,7 @@ def test_everything_is_out_before_the_hard_exit(loose_day):
     assert all(trade.error_code != "unclosed" for trade in run.outputs(TradeRecord))
 
 
+@pytest.mark.slow
 def test_trades_go_both_ways_over_these_days(shared, tmp_path):
     sides = set()
     for day in ("2018-03-02", "2018-03-22"):

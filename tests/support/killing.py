@@ -52,7 +52,7 @@ except TbotError as error:
 class Bot:
     """A supervisor of one OPEN session, its runner, and the venue's own books."""
 
-    def __init__(self, home, *, bars=None, speed=600.0, settings=()):
+    def __init__(self, home, *, bars=None, speed=400.0, settings=()):
         self.home, self.speed, self.settings = home, speed, settings
         (home / ".env").write_text("ENVIRONMENT=development\n")
         (home / ".env_bot").write_text("TEST_MODE=true\n")
