@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tbot_bot.backtest.bar_arrays import BarArrays
 from tbot_bot.core.bars import Bar, VixReading
 from tbot_bot.core.calendar import trading_day
+from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.market_day import Slice
 from tbot_bot.core.screening import Fundamentals
@@ -45,9 +46,11 @@ class ArrayDay:
         self._places: tuple[list[int], list[int], list[int]] | None = None
         # what only the data decide is found out once for all parameter sets
         self._volatility: dict[str, float | None] = {}
+        self._volatility_at: dict[tuple[str, Instant], float | None] = {}
         self._vix_known: dict[Instant, VixReading | None] = {}
         self._known: dict[str, tuple[float, ...]] = {}
         self._today: dict[str, tuple[Bar, ...]] = {}
+        self._since: dict[StrategyName, tuple[tuple[tuple[str, ...], int], tuple[Bar, ...]]] = {}
         self._past: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._by_end: dict[int, tuple[Bar, ...]] | None = None
         self.symbols = tuple(
@@ -129,6 +132,24 @@ class ArrayDay:
             return ()
         return self.bars_at(symbol, self.rows(row).start, self.row_until(row, at))
 
+    def since_the_bell(self, symbols: tuple[str, ...], at: int, strategy: StrategyName) -> tuple[Bar, ...]:
+        """Return the last bar of each of `symbols` at `at`; before it, for OPEN and its gap limit, the first one.
+
+        The last answer to each strategy is kept for the parameter sets that follow.
+        """
+        known = self._since.get(strategy)
+        if known is None or known[0] != (symbols, at):
+            found: list[Bar] = []
+            for symbol in symbols:
+                row = self.row_of[symbol]
+                begin, until = self.rows(row).start, self.row_until(row, at)
+                if until > begin and strategy is StrategyName.OPEN:
+                    found.append(self.bar_at(symbol, begin))
+                if until > begin:
+                    found.append(self.bar_at(symbol, until - 1))
+            known = self._since[strategy] = (symbols, at), tuple(found)
+        return known[1]
+
     def last_price(self, symbol: str, at: Instant) -> float | None:
         """Return the close of the last bar complete at `at`, pre-market included."""
         row = self.row_of.get(symbol)
@@ -171,7 +192,11 @@ class ArrayDay:
         if symbol not in self._volatility:
             self._volatility[symbol] = realised_volatility(self.daily_closes(symbol), ())
         enough = self._volatility[symbol]
-        return enough if enough is not None else realised_volatility((), self.bars_until(symbol, at))
+        if enough is not None:
+            return enough
+        if (symbol, at) not in self._volatility_at:
+            self._volatility_at[symbol, at] = realised_volatility((), self.bars_until(symbol, at))
+        return self._volatility_at[symbol, at]
 
     def fundamentals(self, symbol: str) -> Fundamentals | None:
         """Return the row of `fundamentals.csv`, if there is one."""

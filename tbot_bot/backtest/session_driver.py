@@ -69,6 +69,7 @@ class SessionDriver:
     ) -> None:
         """Make the engine; `symbols` takes the place of its own. Nothing is told yet."""
         self.engine = Engine(spec)
+        self.engine.state.tells = heard is not None
         if symbols is not None:
             self.engine.symbols = symbols
         self.records: Final[list[TradeRecord]] = []

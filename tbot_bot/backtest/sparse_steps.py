@@ -6,7 +6,7 @@ symbol signals, no phase begins, and no loss can reach a limit. Wherever that is
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from tbot_bot.core.instruments import AssetClass
 from tbot_bot.core.orders import Direction, ShortType
 from tbot_bot.strategy.strategy_meta import MidParams
 from tbot_bot.strategy.strategy_mid import MidState
-from tbot_bot.trading.instrument_choice import inverse_etf
+from tbot_bot.trading.instrument_choice import inverse_etfs
 from tbot_bot.trading.losses import first_float
 from tbot_bot.trading.session_state import Trade, TradeState
 from tbot_bot.trading.spec import SessionSpec
@@ -64,6 +64,10 @@ class SparseSteps:
         self._count = -(-(day.day.close_at - day.day.open_at) // day.span)
         windows = spec.windows
         self._share_at = self._until(windows.analysis_end)
+        by_fund = spec.bearish.short_type is ShortType.INVERSE_ETF
+        self._fund_of = inverse_etfs(spec.bearish) if by_fund else None
+        self._funds: list[str] = []
+        """Inverse ETFs that signals of the step at hand may buy."""
         begins = (windows.start, windows.analysis_end, windows.entry_end, windows.entry_end + windows.bar_span)
         chosen = {number for at in begins for number in (self._until(at), self._until(at) + 1)}
         last = self._until(windows.hard_exit_at)
@@ -76,8 +80,11 @@ class SparseSteps:
         while not self._state.ended and (number := self._next(number)) < self._count:
             start = Instant(self._opens + number * self._span)
             self._symbols.now = start + self._span
-            names = [*self._held(), *self._due_at(number), *self._funds(number)]
-            bars = {name: bar for name in dict.fromkeys(names) if (bar := self._bar(name, number)) is not None}
+            due = self._due_at(number)
+            self._funds = self._funds_of(due)
+            rows = {name: self._bar_row(name, number) for name in (*self._held(), *self._funds) if name not in due}
+            rows.update(due)
+            bars = {name: self._day.bar_at(name, row) for name, row in rows.items() if row >= 0}
             yield Step(start=start, end=Instant(start + self._span), bars=bars)
 
     def closed(self, step: Step) -> BarsClosed:
@@ -85,23 +92,24 @@ class SparseSteps:
         number = (step.start - self._opens) // self._span
         older: list[Bar] = []
         if number == self._share_at:
-            for name in self._state.candidates:
-                older += self._since_the_bell(name, step)
-        for name in self._funds(number):
+            older += self._day.since_the_bell(self._state.candidates, step.end, self._spec.strategy)
+        for name in self._funds:
             if name not in step.bars:
                 older += self._last(name, step.end)
-        return BarsClosed(at=step.end, bars=(*older, *sorted(step.bars.values())))
+        return BarsClosed(at=step.end, bars=(*older, *(step.bars[name] for name in sorted(step.bars))))
 
     # --- which step comes next ----------------------------------------------------------------------------------------
 
     def _next(self, number: int) -> int:
-        due = [(self._day.start_of(row) - self._opens) // self._span for row in self._symbols.due.values()]
+        due = self._symbols.due
         place = bisect_right(self._boundaries, number)
         ahead = self._boundaries[place] if place < len(self._boundaries) else _NEVER
         active = self._state.active_trades()
         if not active:
             orders = any(order.is_open for order in self._state.orders.values()) if self._state.orders else False
-            return number + 1 if orders else max(min([ahead, *due]), number + 1)
+            if orders:
+                return number + 1
+            return max(min(ahead, min(map(self._number, due.values()), default=_NEVER)), number + 1)
         if due or not self._quiet(active):
             return number + 1
         chosen = self._before_trails(active, number, min([ahead, *(self._event_of(trade, number) for trade in active)]))
@@ -111,7 +119,7 @@ class SparseSteps:
     def _quiet(self, active: list[Trade]) -> bool:
         """Return whether all that is open are positions with one untouched stop each, and no limit is near."""
         state = self._state
-        if len({(trade.broker, trade.instrument) for trade in active}) < len(active):
+        if len({(trade.broker, trade.instrument and trade.instrument.symbol) for trade in active}) < len(active):
             return False  # two trades share a bar's volume: the order of their stops counts
         for trade in active:
             if trade.state is not TradeState.OPEN or state.open_orders_of(trade, Leg.ENTRY):
@@ -200,17 +208,18 @@ class SparseSteps:
                 names.append(trade.instrument.symbol)
         return names
 
-    def _due_at(self, number: int) -> list[str]:
+    def _due_at(self, number: int) -> dict[str, int]:
+        """Return the symbols that signal in step `number`, and the rows in which they do."""
         start = self._opens + number * self._span
-        return [name for name, row in self._symbols.due.items() if self._day.start_of(row) == start]
+        start_of = self._day.start_of
+        return {name: row for name, row in self._symbols.due.items() if start_of(row) == start}
 
-    def _funds(self, number: int) -> list[str]:
-        """Return the inverse ETFs that signals of this step may buy."""
-        rules = self._spec.bearish
-        if rules.short_type is not ShortType.INVERSE_ETF:
+    def _funds_of(self, signalling: Iterable[str]) -> list[str]:
+        """Return the inverse ETFs that signals in `signalling` may buy."""
+        if self._fund_of is None:
             return []
-        sectors = [(name, self._state.verdicts[name].sector) for name in self._due_at(number)]
-        return [etf for name, sector in sectors if (etf := inverse_etf(name, sector, rules))]
+        sectors = [(name, self._state.verdicts[name].sector) for name in signalling]
+        return [etf for name, sector in sectors if (etf := self._fund_of(name, sector))]
 
     def _bar_row(self, name: str, number: int) -> int:
         """Return the array row of the bar of `name` in step `number`, -1 where there is none."""
@@ -221,19 +230,6 @@ class SparseSteps:
         found = self._day.row_until(row, start + self._span) - 1
         known = found >= self._day.rows(row).start and self._day.start_of(found) == start
         return found if known else -1
-
-    def _bar(self, name: str, number: int) -> Bar | None:
-        row = self._bar_row(name, number)
-        return None if row < 0 else self._day.bar_at(name, row)
-
-    def _since_the_bell(self, name: str, step: Step) -> tuple[Bar, ...]:
-        """Return the first bar of the day (OPEN holds it against the gap limit) and the last one."""
-        table = self._day.row_of[name]
-        begin, until = self._day.rows(table).start, self._day.row_until(table, step.end)
-        if until <= begin:
-            return ()
-        last = self._day.bar_at(name, until - 1)
-        return (self._day.bar_at(name, begin), last) if self._spec.strategy is StrategyName.OPEN else (last,)
 
     def _last(self, name: str, at: int) -> tuple[Bar, ...]:
         table = self._day.row_of.get(name)

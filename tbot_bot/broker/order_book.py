@@ -112,6 +112,8 @@ class OrderBook:
 
     def in_turn(self) -> list[VenueOrder]:
         """Return the working orders, stops first."""
+        if len(self.open) < 2:  # noqa: PLR2004 - nothing to sort, which is most of the time
+            return list(self.open.values())
         return sorted(self.open.values(), key=lambda order: order.request.stop is None)
 
     def short(self, request: OrderRequest, instead_of: VenueOrder | None) -> Decimal:

@@ -15,6 +15,7 @@ Rules, conservative wherever a bar does not tell the order of its prices:
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tbot_bot.broker.venue_state import MarketFacts, PutPricer, VenueOrder
@@ -158,6 +159,7 @@ class Pricing:
         return () if self._facts is None else self._facts.put_sides(instrument, since, until)
 
 
+@lru_cache(maxsize=1 << 15)
 def number(price: float) -> Decimal:
     """Return a bar's float by its shortest decimal spelling, to compare it with order prices."""
     return exact(repr(float(price)))

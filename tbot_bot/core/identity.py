@@ -126,7 +126,8 @@ class OrderName:
 def trade_id(session: SessionId, broker: str, symbol: str) -> str:
     """Return the id of the one trade that `session` may make in `symbol` (the underlying) at `broker`."""
     again = f"r{session.run}-" if session.run > 1 else ""
-    return f"{session.day:%Y%m%d}-{session.strategy}-{again}{broker}-{symbol}"
+    day = session.day.isoformat().replace("-", "")
+    return f"{day}-{session.strategy}-{again}{broker}-{symbol}"
 
 
 def session_of_trade(trade: str) -> SessionId | None:

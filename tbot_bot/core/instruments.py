@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from tbot_bot.core.codec import record
@@ -57,24 +58,16 @@ class Instrument:
 
     def tick(self, price: Decimal) -> Decimal:
         """Return the price increment at `price`: a cent, below one dollar a hundredth of it (SEC Rule 612)."""
-        if self.asset_class is AssetClass.EQUITY and price < _SUB_PENNY_LIMIT:
-            return _SUB_PENNY_TICK
-        return CENT
+        return _tick(price, self.asset_class)
 
     def round_price(self, price: float | Decimal, rounding: Rounding = Rounding.NEAREST) -> Decimal:
         """Return `price` on the tick grid; the one place where a float becomes a book price.
 
         A float is read by its shortest decimal spelling, so 41.22 is exactly 41.22.
         """
-        number = exact(repr(price)) if isinstance(price, float) else price
-        tick = self.tick(number)
-        match rounding:
-            case Rounding.DOWN:
-                return floor_to(number, tick)
-            case Rounding.UP:
-                return ceil_to(number, tick)
-            case Rounding.NEAREST:
-                return nearest_to(number, tick)
+        if isinstance(price, float):
+            return _float_on_grid(price, rounding, self.asset_class)
+        return _on_grid(price, rounding, self.asset_class)
 
     def round_quantity(self, quantity: Decimal) -> Decimal:
         """Return `quantity` floored to the instrument's step: never more than asked."""
@@ -85,6 +78,28 @@ class Instrument:
         return price * quantity * self.multiplier
 
 
+def _tick(price: Decimal, kind: AssetClass) -> Decimal:
+    return _SUB_PENNY_TICK if kind is AssetClass.EQUITY and price < _SUB_PENNY_LIMIT else CENT
+
+
+def _on_grid(price: Decimal, rounding: Rounding, kind: AssetClass) -> Decimal:
+    tick = _tick(price, kind)
+    match rounding:
+        case Rounding.DOWN:
+            return floor_to(price, tick)
+        case Rounding.UP:
+            return ceil_to(price, tick)
+        case Rounding.NEAREST:
+            return nearest_to(price, tick)
+
+
+@lru_cache(maxsize=1 << 15)
+def _float_on_grid(price: float, rounding: Rounding, kind: AssetClass) -> Decimal:
+    """Return a market datum on the grid; the same few thousand prices come again and again."""
+    return _on_grid(exact(repr(price)), rounding, kind)
+
+
+@lru_cache(maxsize=1 << 14)
 def equity(symbol: str, *, fractional: bool = False) -> Instrument:
     """Return a US-listed share or ETF, in fractions of nine decimals or in whole shares."""
     return Instrument(symbol=symbol, quantity_step=FRACTION_STEP if fractional else ONE)

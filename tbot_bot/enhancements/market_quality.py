@@ -1,9 +1,13 @@
 """Can this market carry the trade: a spread narrow enough, and volume enough. Off in test mode."""
 
 from decimal import Decimal
+from typing import Final
 
 from tbot_bot.core.money import ZERO
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName, allow_if, missing, skipped
+
+_SPREAD_OFF: Final = skipped(FilterName.SPREAD, "test mode: spread not looked at")
+_VOLUME_OFF: Final = skipped(FilterName.VOLUME, "test mode: volume not looked at")
 
 
 def spread(
@@ -14,7 +18,7 @@ def spread(
     A quote that lacks a side, or is crossed, is missing: it is no market to trade against.
     """
     if test_mode:
-        return skipped(FilterName.SPREAD, "test mode: spread not looked at")
+        return _SPREAD_OFF
     if bid is None or ask is None or bid <= ZERO or ask <= ZERO:
         return missing(FilterName.SPREAD, f"no two-sided quote (bid {bid}, ask {ask})")
     if ask < bid:
@@ -28,7 +32,7 @@ def spread(
 def volume(average_volume: Decimal | None, volume_min: Decimal, *, test_mode: bool) -> FilterAnswer:
     """Block where the average daily volume, in shares, is below `volume_min`."""
     if test_mode:
-        return skipped(FilterName.VOLUME, "test mode: volume not looked at")
+        return _VOLUME_OFF
     if average_volume is None:
         return missing(FilterName.VOLUME, "average daily volume unknown")
     sign = ">=" if average_volume >= volume_min else "<"

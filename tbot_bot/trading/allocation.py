@@ -33,4 +33,9 @@ def shares(live_candidates: int, max_trades: int, free_slots: int, weights: Sequ
 
 def allotments(budget: Decimal, fractions: Sequence[Decimal]) -> tuple[Decimal, ...]:
     """Return `budget` in dollars split by `fractions`, each rounded down to the cent: the sum never exceeds it."""
-    return tuple(cents_down(budget * fraction) for fraction in fractions)
+    return tuple(allotment(budget, fraction) for fraction in fractions)
+
+
+def allotment(budget: Decimal, fraction: Decimal) -> Decimal:
+    """Return `fraction` of `budget` in dollars, rounded down to the cent."""
+    return cents_down(budget * fraction)

@@ -149,7 +149,7 @@ def is_frozen(state: SessionState, trade: Trade) -> bool:
     if trade.instrument is None:
         return False
     by = state.differing.get((trade.broker, trade.instrument.symbol), ZERO)
-    return by * _signed(state, trade) < ZERO
+    return bool(by) and by * _signed(state, trade) < ZERO
 
 
 def _signed(state: SessionState, trade: Trade) -> Decimal:

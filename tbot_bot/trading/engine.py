@@ -3,8 +3,8 @@
 It reads no clock, does no input or output and draws nothing at random. Time moves by the `at` of events.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import ClassVar, get_args
 
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.commands import (
@@ -23,9 +23,7 @@ from tbot_bot.core.commands import (
 from tbot_bot.core.events import (
     AccountsMarked,
     AccountsRead,
-    AnswerLost,
     BarsClosed,
-    CancelRejected,
     CodeTakenOver,
     ControlReceived,
     EarlierToday,
@@ -33,13 +31,8 @@ from tbot_bot.core.events import (
     FillBusted,
     ImbalancesRead,
     MarketOver,
-    OrderAcknowledged,
-    OrderCancelled,
     OrderEvent,
-    OrderExpired,
     OrderFilled,
-    OrderRejected,
-    OrderReplaced,
     ProtectionChecked,
     PutQuotesRead,
     QuotesRead,
@@ -49,12 +42,11 @@ from tbot_bot.core.events import (
 from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.money import ONE, exact
 from tbot_bot.core.orders import ShortType
-from tbot_bot.core.trails import StopTrailed
 from tbot_bot.enhancements.filters import FilterAnswer, FilterName
 from tbot_bot.trading import broker_health, entries, exit_desk, kill_switch, losses, order_events, phases, protection
 from tbot_bot.trading.best_signals import outranked
 from tbot_bot.trading.closing import close_the_books
-from tbot_bot.trading.instrument_choice import inverse_etf
+from tbot_bot.trading.instrument_choice import inverse_etfs
 from tbot_bot.trading.live_candidates import fix_shares
 from tbot_bot.trading.market_halts import believe_bars
 from tbot_bot.trading.session_state import SessionState, Signal, Trade, TradeState
@@ -66,6 +58,8 @@ from tbot_bot.trading.watching import watch_trades
 
 _NOT_NOW = frozenset({FilterName.ADX, FilterName.BOLLINGER_CONFLUENCE})
 """Filters that block a moment, not a symbol: a later bar of the entry window may signal again."""
+_MAY_END = frozenset({Phase.MONITORING, Phase.CLOSE_OUT})
+"""Phases in which a session is over as soon as it is flat."""
 
 
 class Engine:
@@ -77,35 +71,6 @@ class Engine:
         self.state = SessionState(spec)
         self.symbols = SymbolStates(spec)
         self._gap_open: set[str] = set()
-        self._handlers: Final[dict[type, Callable[..., None]]] = {
-            BarsClosed: self._on_bars,
-            AccountsRead: self._on_accounts,
-            AccountsMarked: self._on_marks,
-            EarlierToday: self._on_earlier,
-            ScreenCompleted: self._on_screen,
-            QuotesRead: self._on_quotes,
-            ImbalancesRead: self._on_imbalances,
-            VixRead: self._on_vix,
-            PutQuotesRead: self._on_put_quotes,
-            ControlReceived: self._on_control,
-            ProtectionChecked: self._on_protection_checked,
-            MarketOver: self._on_market_over,
-            CodeTakenOver: self._on_taken_over,
-        }
-        for kind in (
-            OrderAcknowledged,
-            OrderFilled,
-            OrderCancelled,
-            OrderReplaced,
-            OrderRejected,
-            CancelRejected,
-            OrderExpired,
-            AnswerLost,
-            FillBusted,
-            StopTrailed,
-        ):
-            self._handlers[kind] = self._on_order_event
-        self._handlers.update(dict.fromkeys(broker_health.HEALTH_EVENTS, self._on_health))
 
     def handle(self, event: Event) -> list[Output]:
         """Take one event and return what to do and what was decided, in order.
@@ -114,12 +79,12 @@ class Engine:
             KeyError: not an event of this engine.
         """
         state = self.state
-        handler = self._handlers[type(event)]
+        handler = self._HANDLERS[type(event)]
         state.out = []
         if state.ended and not isinstance(event, OrderFilled | FillBusted):
             return state.out
         state.at = max(state.at, event.at)
-        handler(event)
+        handler(self, event)
         while state.results_changed:  # leaving a halted broker may bring a result that reaches another's limit
             self._mind_the_losses()
         self._end_if_flat()
@@ -160,8 +125,9 @@ class Engine:
             self._gap_open = {verdict.symbol for verdict in chosen if verdict.previous_close is not None}
         watched = list(state.candidates)
         if self.spec.bearish.short_type is ShortType.INVERSE_ETF:
+            fund_of = inverse_etfs(self.spec.bearish)
             for verdict in chosen:
-                etf = inverse_etf(verdict.symbol, verdict.sector, self.spec.bearish)
+                etf = fund_of(verdict.symbol, verdict.sector)
                 if etf and etf not in watched:
                     watched.append(etf)
         state.watched = tuple(watched)
@@ -175,17 +141,17 @@ class Engine:
         at = event.at
         believe_bars(state, event.bars)
         signals: list[Signal] = []
+        last_seen, last_price, gap_open, step = state.last_seen, state.last_price, self._gap_open, self.symbols.step
         for bar in event.bars:
-            symbol = bar.symbol
-            if bar.end >= state.last_seen.get(symbol, 0):
-                state.last_price[symbol] = bar.close
-                state.last_seen[symbol] = bar.end
-            if symbol in self._gap_open:
+            symbol, end = bar.symbol, bar.end
+            if end >= last_seen.get(symbol, 0):
+                last_price[symbol] = bar.close
+                last_seen[symbol] = end
+            if symbol in gap_open:
                 self._check_gap(bar)
-            if symbol in self.symbols:
-                signal = self.symbols.step(bar)
-                if signal is not None:
-                    signals.append(signal)
+            signal = step(bar)
+            if signal is not None:
+                signals.append(signal)
         watch_trades(state, self.symbols, event)
         signals.sort(key=lambda signal: (-signal.score, signal.symbol))
         beaten = outranked(state, [signal for signal in signals if signal.at == at])
@@ -197,16 +163,17 @@ class Engine:
         state = self.state
         state.signaled += 1
         state.signaled_symbols.add(signal.symbol)
-        state.emit(
-            SignalRaised(
-                at=state.at,
-                symbol=signal.symbol,
-                direction=signal.direction,
-                price=signal.price,
-                score=signal.score,
-                reason=signal.reason,
+        if state.tells:
+            state.emit(
+                SignalRaised(
+                    at=state.at,
+                    symbol=signal.symbol,
+                    direction=signal.direction,
+                    price=signal.price,
+                    score=signal.score,
+                    reason=signal.reason,
+                )
             )
-        )
         if not live:
             entries.drop(state, signal, "", "late", "the bar came too late to act on")
             return
@@ -237,16 +204,17 @@ class Engine:
 
     def _record_answer(self, symbol: str, answer: FilterAnswer) -> None:
         state = self.state
-        state.emit(
-            FilterAsked(
-                at=state.at,
-                symbol=symbol,
-                filter=str(answer.name),
-                verdict=str(answer.verdict),
-                missing=answer.missing,
-                reason=answer.reason,
+        if state.tells:
+            state.emit(
+                FilterAsked(
+                    at=state.at,
+                    symbol=symbol,
+                    filter=str(answer.name),
+                    verdict=str(answer.verdict),
+                    missing=answer.missing,
+                    reason=answer.reason,
+                )
             )
-        )
         if answer.error and answer.name not in state.filters_alerted:
             state.filters_alerted.add(answer.name)
             state.emit(RaiseAlert(severity=Severity.WARNING, title=f"filter {answer.name} failed", text=answer.error))
@@ -367,14 +335,14 @@ class Engine:
 
     def _end_if_flat(self) -> None:
         state = self.state
-        if state.phase in {Phase.MONITORING, Phase.CLOSE_OUT} and not state.ended and state.flat():
+        if state.phase in _MAY_END and not state.ended and state.flat():
             self._end(state.stop_reason or "flat after the entry window")
 
     def _end(self, reason: str) -> None:
         state = self.state
         if state.ended:
             return
-        for symbol in state.candidates:
+        for symbol in state.candidates if state.tells else ():
             if symbol not in state.signaled_symbols and symbol in self.symbols:
                 state.emit(NonDecision(at=state.at, symbol=symbol, reason=self.symbols.non_decision(symbol)))
         phases.enter(state, self._enter, Phase.REPORT, reason)
@@ -391,3 +359,22 @@ class Engine:
                 realized=tuple(state.realized.items()),
             )
         )
+
+    _HANDLERS: ClassVar[Mapping[type, Callable[..., None]]] = {
+        BarsClosed: _on_bars,
+        AccountsRead: _on_accounts,
+        AccountsMarked: _on_marks,
+        EarlierToday: _on_earlier,
+        ScreenCompleted: _on_screen,
+        QuotesRead: _on_quotes,
+        ImbalancesRead: _on_imbalances,
+        VixRead: _on_vix,
+        PutQuotesRead: _on_put_quotes,
+        ControlReceived: _on_control,
+        ProtectionChecked: _on_protection_checked,
+        MarketOver: _on_market_over,
+        CodeTakenOver: _on_taken_over,
+        **dict.fromkeys(get_args(OrderEvent), _on_order_event),
+        **dict.fromkeys(broker_health.HEALTH_EVENTS, _on_health),
+    }
+    """By the type of the event; of the class, since bound methods in each engine would make a cycle of every one."""

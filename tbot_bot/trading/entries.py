@@ -163,7 +163,7 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
     taken = state.approved(trade.broker)
     allotted = ZERO
     if taken < len(fractions):
-        allotted = allocation.allotments(state.budgets[trade.broker], fractions)[taken]
+        allotted = allocation.allotment(state.budgets[trade.broker], fractions[taken])
     account = _account(state, trade.broker)
     quantity = sizing.quantity_for(
         mode=state.spec.allocation.sizing_mode,
@@ -190,7 +190,7 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
         notional=instrument.notional(worst, quantity),
         allotted=allotted,
     )
-    asked = approve_entry(intent, _view(state, trade, request, price, put), state.spec.limits)
+    asked = approve_entry(intent, _view(state, trade, account, request, price, put), state.spec.limits)
     if asked.approved is None:
         trade.state = TradeState.CLOSED
         first = asked.objections[0]
@@ -222,7 +222,9 @@ def _place_entry(state: SessionState, trade: Trade, instrument: Instrument, side
     submit(state, trade, Leg.ENTRY, asked.approved)
 
 
-def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal, put: PutQuote | None) -> RiskView:
+def _view(
+    state: SessionState, trade: Trade, account: Account, order: OrderRequest, price: Decimal, put: PutQuote | None
+) -> RiskView:
     instrument, side = order.instrument, order.side
     broker = _broker_spec(state, trade.broker)
     verdict = state.verdicts[trade.symbol]
@@ -246,7 +248,7 @@ def _view(state: SessionState, trade: Trade, order: OrderRequest, price: Decimal
         all_positions=state.slots_used() + state.earlier_open_trades,
         budget=state.budgets.get(trade.broker, ZERO),
         committed=state.committed(trade.broker),
-        account=_account(state, trade.broker),
+        account=account,
         last_trade=price,
         price_age=state.at - seen,
         bar_span=state.spec.windows.bar_span,

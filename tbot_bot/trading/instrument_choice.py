@@ -1,5 +1,6 @@
 """Which instrument carries a signal at a broker, and what its protective stop watches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -81,11 +82,19 @@ def _put_wanted(capabilities: Capabilities) -> PutWanted | Unavailable:
 
 def inverse_etf(symbol: str, sector: str, rules: BearishRules) -> str:
     """Return the inverse ETF for `symbol`: by symbol, then by sector (any case), then the default; "" for none."""
-    wanted = sector.strip().lower()
-    by_symbol = next((etf for name, etf in rules.inverse_by_symbol if name == symbol), "")
-    return by_symbol or next(
-        (etf for name, etf in rules.inverse_by_sector if name.lower() == wanted and etf), rules.inverse_default
-    )
+    return inverse_etfs(rules)(symbol, sector)
+
+
+def inverse_etfs(rules: BearishRules) -> Callable[[str, str], str]:
+    """Return `inverse_etf` for these `rules`, by symbol and sector, for whoever asks it of many symbols."""
+    # of equal names the first counts, of equal sectors the first with a fund
+    by_symbol = dict(reversed(rules.inverse_by_symbol))
+    by_sector = {name.lower(): etf for name, etf in reversed(rules.inverse_by_sector) if etf}
+
+    def fund_of(symbol: str, sector: str) -> str:
+        return by_symbol.get(symbol) or by_sector.get(sector.strip().lower(), rules.inverse_default)
+
+    return fund_of
 
 
 def choose_put(quotes: tuple[PutQuote, ...], spot: Decimal, rules: BearishRules) -> PutQuote | Unavailable:

@@ -159,7 +159,10 @@ class Order:
     @property
     def filled_quantity(self) -> Decimal:
         """Shares or contracts executed so far."""
-        return sum((fill.quantity for fill in self.fills), ZERO)
+        total = ZERO
+        for fill in self.fills:
+            total += fill.quantity
+        return total
 
     @property
     def remaining(self) -> Decimal:

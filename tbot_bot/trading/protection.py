@@ -31,26 +31,34 @@ def is_protected(state: SessionState, trade: Trade) -> bool:
 
 def unprotected(state: SessionState) -> list[Trade]:
     """Return the trades that hold something, are not being left, and have no live stop of their size."""
-    return [
-        trade
-        for trade in state.active_trades()
-        if not trade.exit_code and (held := state.held(trade)) > ZERO and _covered(state, trade) < held
-    ]
+    return [trade for trade in state.active_trades() if _lacks(state, trade)]
+
+
+def _lacks(state: SessionState, trade: Trade) -> bool:
+    if trade.exit_code:
+        return False
+    held = state.held(trade)
+    return held > ZERO and _covered(state, trade) < held
 
 
 def _covered(state: SessionState, trade: Trade) -> Decimal:
     """Return the quantity that the largest live stop covers."""
-    live = [order for order in state.open_orders_of(trade, Leg.STOP) if order.state not in _NOT_YET]
-    return max((order.remaining for order in live), default=ZERO)
+    most = ZERO
+    for order in state.open_orders_of(trade, Leg.STOP):
+        if order.state not in _NOT_YET:
+            most = max(most, order.remaining)
+    return most
 
 
 def note(state: SessionState) -> list[Trade]:
     """Take note of since when each position has been without a live stop; return those that are."""
-    lacking = unprotected(state)
+    lacking = []
     for trade in state.active_trades():
-        if trade not in lacking:
+        if not _lacks(state, trade):
             trade.unprotected_since, trade.unprotected_told = None, False
-        elif trade.unprotected_since is None:
+            continue
+        lacking.append(trade)
+        if trade.unprotected_since is None:
             trade.unprotected_since = state.at
     return lacking
 

@@ -270,9 +270,11 @@ def check(intent: Intent, view: RiskView, limits: RiskLimits) -> tuple[CheckAnsw
     answers: list[CheckAnswered] = []
     for name, rule in RULES:
         answer = rule(intent, view, limits)
+        if answer is None:
+            continue
         if isinstance(answer, Skip):
             answers.append(CheckAnswered(rule=name, objection=False, reason=answer.reason))
-        elif answer is not None:
+        else:
             answers.append(CheckAnswered(rule=name, objection=True, reason=answer))
     return tuple(answers)
 

@@ -15,7 +15,7 @@ from tbot_bot.core.instruments import Instrument
 from tbot_bot.core.money import ZERO
 from tbot_bot.core.orders import Account, Direction, Fill, ShortType
 from tbot_bot.core.screening import Verdict
-from tbot_bot.trading.orders_bot import Order, OrderState
+from tbot_bot.trading.orders_bot import OPEN_STATES, Order, OrderState
 from tbot_bot.trading.spec import SessionSpec
 
 START_OF_TIME: Final = Instant(0)
@@ -31,6 +31,11 @@ class TradeState(StrEnum):
     OPEN = "open"
     EXITING = "exiting"
     CLOSED = "closed"
+
+
+_CLOSED: Final = TradeState.CLOSED
+_WITH_A_SLOT: Final = frozenset({TradeState.ENTERING, TradeState.OPEN, TradeState.EXITING})
+"""Trades that hold or may come to hold a position."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,6 +157,9 @@ class SessionState:
     orders: dict[str, Order] = field(default_factory=dict)
     order_times: list[Instant] = field(default_factory=list)
     """When orders left within the last minute."""
+    tells: bool = True
+    """Whether signals, answers of filters and non-decisions are told; nothing follows from them, and backtests, which
+    read none of them, go without."""
 
     def emit(self, *outputs: Output) -> None:
         """Add `outputs` to the answer."""
@@ -163,11 +171,17 @@ class SessionState:
 
     def orders_of(self, trade: Trade, leg: Leg) -> list[Order]:
         """Return the orders of one leg of `trade`, oldest first."""
-        return [self.orders[order_id] for kind, order_id in trade.order_ids if kind is leg]
+        orders = self.orders
+        return [orders[order_id] for kind, order_id in trade.order_ids if kind is leg]
 
     def open_orders_of(self, trade: Trade, leg: Leg) -> list[Order]:
         """Return those orders of a leg that may still fill."""
-        return [order for order in self.orders_of(trade, leg) if order.is_open]
+        orders = self.orders
+        return [
+            order
+            for kind, order_id in trade.order_ids
+            if kind is leg and (order := orders[order_id]).state in OPEN_STATES
+        ]
 
     def filled(self, trade: Trade, legs: Iterable[Leg]) -> Decimal:
         """Return the quantity executed on `legs` of `trade`."""
@@ -182,10 +196,14 @@ class SessionState:
         """Return the quantity that `trade` holds: entry executions less stop and exit executions."""
         total = ZERO
         for leg, order_id in trade.order_ids:
-            for fill in self.orders[order_id].fills:
-                if leg is Leg.ENTRY:
+            fills = self.orders[order_id].fills
+            if not fills:
+                continue
+            if leg is Leg.ENTRY:
+                for fill in fills:
                     total += fill.quantity
-                elif leg in _LEAVING:
+            elif leg in _LEAVING:
+                for fill in fills:
                     total -= fill.quantity
         return total
 
@@ -196,15 +214,14 @@ class SessionState:
 
     def active_trades(self) -> list[Trade]:
         """Return trades that are not over, in order of their signals."""
-        return [trade for trade in self.trades.values() if trade.state is not TradeState.CLOSED]
+        return [trade for trade in self.trades.values() if trade.state is not _CLOSED]
 
     def slots_used(self, broker: str | None = None) -> int:
         """Return how many trades hold or may come to hold a position, at `broker` or everywhere."""
         return sum(
             1
             for trade in self.trades.values()
-            if trade.state in {TradeState.ENTERING, TradeState.OPEN, TradeState.EXITING}
-            and (broker is None or trade.broker == broker)
+            if trade.state in _WITH_A_SLOT and (broker is None or trade.broker == broker)
         )
 
     def approved(self, broker: str) -> int:
@@ -217,7 +234,7 @@ class SessionState:
             (
                 trade.allotted
                 for trade in self.trades.values()
-                if trade.broker == broker and not self._never_existed(trade)
+                if trade.allotted and trade.broker == broker and not self._never_existed(trade)
             ),
             ZERO,
         )
@@ -228,8 +245,9 @@ class SessionState:
 
     def flat(self) -> bool:
         """Return whether nothing is held, nothing rests and nothing waits."""
-        return (
-            not self.vix_waiting
-            and not self.active_trades()
-            and not any(order.is_open for order in self.orders.values())
-        )
+        if self.vix_waiting:
+            return False
+        for trade in self.trades.values():
+            if trade.state is not _CLOSED:
+                return False
+        return not any(order.is_open for order in self.orders.values())

@@ -15,6 +15,7 @@ from tbot_bot.enhancements.imbalance_scanner_ibkr import imbalance_scanner_ibkr
 from tbot_bot.enhancements.ticker_blocklist import ticker_blocklist
 from tbot_bot.enhancements.vix_gatekeeper import vix_gatekeeper
 from tbot_bot.trading.session_state import SessionState, Signal
+from tbot_bot.trading.spec import FilterRules
 from tbot_bot.trading.symbol_states import FilterInputs
 
 IBKR: Final = "ibkr"
@@ -26,19 +27,26 @@ Question = Callable[[SessionState, Signal, FilterInputs], FilterAnswer]
 
 def ask_filters(state: SessionState, signal: Signal, inputs: FilterInputs) -> list[FilterAnswer]:
     """Return the answers of all filters that apply to `signal`, in asking order; VIX has a question of its own."""
-    rules = state.spec.filters
-    off = {
-        FilterName.ADX: not rules.adx_enabled,
-        FilterName.BOLLINGER_CONFLUENCE: not rules.bollinger_enabled,
-        FilterName.IMBALANCE: not rules.imbalance_enabled,
-    }
-    ibkr = any(broker.name == IBKR for broker in state.spec.brokers)
+    spec = state.spec
+    ibkr = IBKR in [broker.name for broker in spec.brokers]
     answers = []
-    for name in filters_for(state.spec.strategy, ibkr=ibkr):
+    for name in filters_for(spec.strategy, ibkr=ibkr):
         question = _QUESTIONS.get(name)
-        if question is not None and not off.get(name, False):
+        if question is not None and _is_on(name, spec.filters):
             answers.append(ask(partial(question, state, signal, inputs), name, FILTERS[name].on_missing))
     return answers
+
+
+def _is_on(name: FilterName, rules: FilterRules) -> bool:
+    match name:
+        case FilterName.ADX:
+            return rules.adx_enabled
+        case FilterName.BOLLINGER_CONFLUENCE:
+            return rules.bollinger_enabled
+        case FilterName.IMBALANCE:
+            return rules.imbalance_enabled
+        case _:
+            return True
 
 
 def vix_answer(state: SessionState) -> FilterAnswer:
