@@ -13,7 +13,7 @@ from tbot_bot.backtest.objective import Objective
 from tbot_bot.backtest.run_manifest import read_manifest
 from tbot_bot.backtest.sweep_log import Begun, begun_in
 from tbot_bot.backtest.sweep_plan import SweepPlan
-from tbot_bot.backtest.sweep_result import Pair, SweepSummary
+from tbot_bot.backtest.sweep_result import RESULTS, Pair, SweepSummary
 from tbot_bot.backtest.walk_forward_result import WalkForwardSummary
 from tbot_bot.config.error_handler import DataError
 from tbot_bot.core.identity import StrategyName
@@ -141,7 +141,9 @@ def _folders(parent: Path, kind: Kind) -> list[Path]:
 
 
 def _at(folder: Path, kind: Kind) -> Instant:
-    return Instant((folder / kind.file).stat().st_mtime_ns)
+    table = folder / RESULTS  # a sweep's summary is written again when it is ordered by another figure
+    dated = table if table.is_file() else folder / kind.file
+    return Instant(dated.stat().st_mtime_ns)
 
 
 def _listed(folder: Path, kind: Kind) -> Listed | Unreadable:

@@ -156,7 +156,7 @@ def _lines(one: "Listed | Unreadable") -> Iterator[str]:
 
 def _about(one: "Listed") -> Iterator[str]:
     """Yield what a sweep or a walk-forward is, when it was finished, and its best."""
-    from tbot_bot.backtest.objective import WORDS, shown_as  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.objective import WORDS, Objective, shown_as  # noqa: PLC0415 - `--help` stays fast
     from tbot_bot.backtest.summary_lines import dollars  # noqa: PLC0415
     from tbot_bot.core.instants import to_datetime  # noqa: PLC0415
 
@@ -168,7 +168,9 @@ def _about(one: "Listed") -> Iterator[str]:
     yield f"{one.kind}, {sets}, finished {at}"
     if one.objective is None:
         return
-    figures = f"{WORDS[one.objective]} {shown_as(one.objective)(one.value)}, {dollars(one.pnl)}"
+    figures = f"{WORDS[one.objective]} {shown_as(one.objective)(one.value)}"
+    if one.objective is not Objective.PNL:
+        figures = f"{figures}, {dollars(one.pnl)}"
     if one.windows:
         yield f"out of sample: {figures}"
     else:
@@ -308,7 +310,8 @@ def _figure(value: float | None, show: "Show") -> str:
 
 def tell_walk(folder: Path, found: "WalkForwardSummary", *, as_json: bool, resumed: int | None = None) -> None:
     """Tell what the walk-forward at `folder` came to; `resumed` runs of it were made by an earlier attempt."""
-    from tbot_bot.backtest.summary_lines import dollars, ratio  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.objective import WORDS  # noqa: PLC0415 - `--help` stays fast
+    from tbot_bot.backtest.summary_lines import dollars, ratio  # noqa: PLC0415
     from tbot_bot.backtest.sweep import REPORT  # noqa: PLC0415
     from tbot_bot.reporting.shapes import to_plain  # noqa: PLC0415
 
@@ -318,7 +321,7 @@ def tell_walk(folder: Path, found: "WalkForwardSummary", *, as_json: bool, resum
     if resumed == len(found.windows) * (found.plan.sets + 1):
         typer.echo("This walk-forward is finished already; nothing was computed.", err=True)
     out = console()
-    out.print(f"{len(found.windows)} windows, {found.plan.sets:,} sets in each; chosen by {found.objective}:")
+    out.print(f"{len(found.windows)} windows, {found.plan.sets:,} sets in each; chosen by {WORDS[found.objective]}:")
     _print_windows(found.windows, found.objective)
     whole = found.figures.performance
     out.print(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tbot_bot.backtest import kept_run, sweep_log
+from tbot_bot.backtest.kept_results import Listed, results_in
 from tbot_bot.backtest.objective import Objective
 from tbot_bot.backtest.result_files import keep, take_away
 from tbot_bot.backtest.sweep import sweep
@@ -21,6 +22,7 @@ from tbot_bot.backtest.sweep_log import SweepUnderWay, opened
 from tbot_bot.backtest.sweep_plan import planned
 from tbot_bot.backtest.walk_forward import Split, walk_forward
 from tbot_bot.config.error_handler import MachineError
+from tbot_bot.core.instants import SECOND
 from tests.support.sweep_kit import bytes_of, request_for, summary_of, write_days
 
 DAYS = 2
@@ -90,6 +92,16 @@ def test_by_another_figure_a_finished_sweep_is_ordered_again_and_not_computed(ag
     command()
     assert bytes_of(folder) == before
     assert beside(folder) == {"new"}
+
+
+def test_a_sweep_that_was_ordered_again_is_still_as_old_as_its_tables(again):
+    folder, command = again
+    for path in folder.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    command(objective=Objective.PNL)
+    (found,) = results_in(folder.parent)
+    assert isinstance(found, Listed)
+    assert (found.objective, found.at) == (Objective.PNL, 1_700_000_000 * SECOND)
 
 
 def test_what_searching_explains_is_told_of_sharpe_ratios_whatever_was_looked_for(again):
@@ -273,7 +285,7 @@ def test_a_sweep_is_shown_by_its_name_and_by_its_folder_wherever_it_is(typed, fu
         told = typed(name)
         assert "4 sets of parameters" in told
         assert "Deflated Sharpe ratio of the best:" in told
-    assert "1 windows, 4 sets in each; chosen by pnl" in typed("walk")
+    assert "1 windows, 4 sets in each; chosen by result" in typed("walk")
     assert [one["run"] for one in json.loads(typed(furnished, "--list", "--json"))] == ["out"]
     assert "2026" in typed(), "the latest run, as ever"
 
