@@ -1,12 +1,14 @@
 """Every command that the documents or a help text show is run, in a scratch home with one recorded day."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from tbot_bot.runtime.cli import main
+from tbot_bot.runtime.cli import app, main
 from tests.support.command_lines import Typist, documented_blocks, examples, furnished_home, typed
 
 NOT_RUN = {
@@ -49,10 +51,18 @@ def reason_against(line: str) -> str:
     return next((reason for pattern, reason in NOT_RUN.items() if re.match(pattern, line)), "")
 
 
+LONG = re.compile(r"tbot (run|stop|dry-run|backtest|backup|status) ")
+"""Blocks with such a line are typed among the slow tests: seconds of work each, which tests of their own do as well."""
+
+
+def marks_of(lines: list[str]) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if any(map(LONG.search, lines)) else []
+
+
 BLOCKS = [
-    (page, [line for line in lines if not reason_against(line)])
+    pytest.param(page, typed_lines, marks=marks_of(typed_lines))
     for page, lines in documented_blocks()
-    if not all(map(reason_against, lines))
+    if (typed_lines := [line for line in lines if not reason_against(line)])
 ]
 DOCUMENTED = {line for _, lines in documented_blocks() for line in lines}
 EXAMPLES = {line for lines in examples().values() for line in lines}
@@ -93,7 +103,22 @@ def test_a_documented_block_can_be_typed_as_it_stands(check, page, lines):
         check(line)
 
 
-@pytest.mark.parametrize("line", FURTHER)
+@pytest.mark.parametrize("line", sorted(line for line in DOCUMENTED | EXAMPLES if "tbot " in line))
+def test_each_line_names_a_command_and_options_that_exist(line):
+    """What is typed among the slow tests only is at least read as the command line reads it, in no time."""
+    words = shlex.split(re.split(r" (?:\||>|&&|2>)", line)[0])
+    words = words[next(number for number, word in enumerate(words) if word.endswith("tbot")) + 1 :]
+    command, context = get_command(app), None
+    while below := getattr(command, "commands", {}):
+        context = command.make_context(command.name or "tbot", words, parent=context)
+        name, *words = [*context._protected_args, *context.args]
+        assert name in below, line
+        command = below[name]
+    with command.make_context(command.name or "", words, parent=context) as read:
+        assert not read.args
+
+
+@pytest.mark.parametrize("line", [pytest.param(line, marks=marks_of([line])) for line in FURTHER])
 def test_each_example_of_a_help_text_works(check, line):
     check(line)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tbot_bot.config.error_handler import JournalError
@@ -54,6 +54,7 @@ def seen(path):
         )  # fmt: skip
 
 
+@settings(max_examples=30)  # each makes a journal of its own, synced to the disk
 @given(st.lists(st.integers(1, ROWS), min_size=1, max_size=4))
 def test_readers_see_the_same_before_and_after(tmp_path_factory, cuts):
     path = journal_path(tmp_path_factory.mktemp("archived"), Mode.PAPER)

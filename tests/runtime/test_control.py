@@ -144,7 +144,8 @@ class Confirmed:
     def waiting(self):
         assert self.process is not None
         assert self.process.poll() is None, (self.home / "stderr.txt").read_text()
-        return [signal["trade_id"] for signal in json.loads(tbot(self.home, "confirm", "--json").stdout)["waiting"]]
+        path = self.home / "output" / "status_bot.json"
+        return [one["trade_id"] for one in json.loads(path.read_text())["waiting"]] if path.exists() else []
 
     def market_time(self):
         return parse_iso(json.loads((self.home / "output" / "status_bot.json").read_text())["market_time"])
@@ -173,6 +174,8 @@ def test_signals_wait_and_are_confirmed_declined_or_lapse(confirmed):
     while len(waiting := confirmed.waiting()) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    asked = json.loads(tbot(confirmed.home, "confirm", "--json").stdout)["waiting"]
+    assert [one["trade_id"] for one in asked] == waiting
     first, second, third = sorted(waiting)
     yes = tbot(confirmed.home, "confirm", first, "--why", "looks fine")
     no = tbot(confirmed.home, "decline", second, "--why", "earnings tonight", "--json")
