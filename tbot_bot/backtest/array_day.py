@@ -53,9 +53,12 @@ class ArrayDay:
         self._since: dict[StrategyName, tuple[tuple[tuple[str, ...], int], tuple[Bar, ...]]] = {}
         self._past: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._by_end: dict[int, tuple[Bar, ...]] | None = None
-        self.symbols = tuple(
-            name for row, name in enumerate(arrays.names) if self.has_bars(row) or self._previous(row) is not None
-        )
+        there = arrays.stop[:, column] > arrays.first[:, column]
+        if not there.all():
+            there = there | ~np.isnan(self.past()[0])
+        self.symbols = tuple(arrays.names[row] for row in np.flatnonzero(there).tolist())
+        self.bars: Final = int((arrays.stop[:, column] - arrays.bell[:, column]).sum())
+        """How many regular bars there are."""
 
     def has_bars(self, row: int) -> bool:
         """Return whether the symbol in `row` has a bar, pre-market included, and counts."""
@@ -162,7 +165,10 @@ class ArrayDay:
     def previous_close(self, symbol: str) -> float | None:
         """Return the previous regular close in the same data."""
         row = self.row_of.get(symbol)
-        return None if row is None else self._previous(row)
+        if row is None:
+            return None
+        previous = float(self.past()[0][row])
+        return None if previous != previous else previous  # noqa: PLR0124 - NaN
 
     def average_volume(self, symbol: str) -> float | None:
         """Return the mean daily volume of up to 20 earlier days in the same data."""
@@ -231,17 +237,6 @@ class ArrayDay:
 
     def _silent(self, row: int) -> bool:
         return bool(self.arrays.day_volume[row, self.column] == 0.0)
-
-    def _previous(self, row: int) -> float | None:
-        """Return the newest earlier close, if it is at most five trading days old."""
-        if self._silent(row):
-            return None
-        table = self.arrays.last_close
-        for place, column in reversed(self._earlier):
-            price = table[row, column]
-            if price == price:  # noqa: PLR0124 - not NaN
-                return float(price) if place >= self._fresh else None
-        return None
 
 
 __all__ = ["HISTORY_DAYS", "ArrayDay"]

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from tbot_bot.assembly.fingerprint import settings_fingerprint
-from tbot_bot.assembly.schedule import PlannedSession, ScheduleRules, plan_day, schedule_rules
-from tbot_bot.assembly.session_parts import float_targets, screener_for, session_spec
+from tbot_bot.assembly.schedule import DayPlan, PlannedSession, ScheduleRules, plan_day, schedule_rules
+from tbot_bot.assembly.session_parts import float_targets, screener_for, session_spec, spec_on
 from tbot_bot.backtest.market_facts import NOTHING, KnownMarket, RecordedFacts, facts_of
 from tbot_bot.backtest.model import BacktestRequest, BacktestTrade, DayFacts, SessionFacts, SkippedSignal, UnfilledEntry
 from tbot_bot.backtest.session_driver import SessionDriver
@@ -18,7 +19,7 @@ from tbot_bot.config.named_files import blocked_symbols
 from tbot_bot.config.settings import Settings, load_settings, settings_lines
 from tbot_bot.core.commands import TradeRecord
 from tbot_bot.core.events import EarlierToday
-from tbot_bot.core.identity import Leg, Mode, SessionId
+from tbot_bot.core.identity import Leg, Mode, SessionId, StrategyName
 from tbot_bot.core.instants import Duration, Instant
 from tbot_bot.core.instruments import AssetClass
 from tbot_bot.core.market_day import MarketDay
@@ -138,20 +139,62 @@ Drive = Callable[[DueSession, MarketDay, EarlierToday, Accounts], SessionDriver 
 """Runs one session; None where it is known that it could not have done anything."""
 
 
-def run_days(setting: Setting, days: Iterator[MarketDay], drive: Drive, bars_of: Callable[[MarketDay], int]) -> Found:
+class Sessions:
+    """Specifications and screeners of one run; what no day changes is put together once."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Begin without any."""
+        self._setting = setting
+        self._specs: dict[StrategyName, SessionSpec] = {}
+        self._screeners: dict[StrategyName, Screener] = {}
+
+    def spec(self, day: MarketDay, planned: PlannedSession) -> SessionSpec:
+        """Return the specification of `planned` on `day`."""
+        setting = self._setting
+        session = SessionId(day=day.day.day, strategy=planned.strategy)
+        known = self._specs.get(planned.strategy)
+        if known is not None and known.windows.bar_span == day.span:
+            return spec_on(known, planned, session, setting.settings.bot)
+        made = self._specs[planned.strategy] = session_spec(
+            setting.settings.bot,
+            planned,
+            session=session,
+            mode=Mode.BACKTEST,
+            bar_span=Duration(day.span),
+            inverse=setting.inverse,
+            settings_fingerprint=setting.fingerprint,
+            blocked=setting.blocked,
+        )
+        return made
+
+    def screener(self, spec: SessionSpec) -> Screener:
+        """Return the screener of a session."""
+        known = self._screeners.get(spec.strategy)
+        if known is None:
+            known = self._screeners[spec.strategy] = screener_for(self._setting.settings, spec)
+        return known
+
+
+def run_days(
+    setting: Setting,
+    days: Iterator[MarketDay],
+    drive: Drive,
+    bars_of: Callable[[MarketDay], int],
+    plan: Callable[[ScheduleRules, date], DayPlan] = plan_day,
+) -> Found:
     """Run every session of `days` in order."""
-    found = Found()
+    found, sessions = Found(), Sessions(setting)
     accounts = Accounts(setting)
     worth = accounts.equity()
     for day in days:
         accounts.enter(day)
         today = Today()
         facts = []
-        for planned in plan_day(setting.rules, day.day.day).sessions:
+        for planned in plan(setting.rules, day.day.day).sessions:
             if planned.skipped:
                 facts.append(SessionFacts(strategy=planned.strategy, skipped=planned.skipped))
                 continue
-            facts.append(_session(setting, day, planned, accounts, today, drive, found))
+            facts.append(_session(sessions, day, planned, accounts, today, drive, found))
         after = accounts.equity() if any(one.trades for one in facts) or not accounts.idle() else worth
         found.days.append(
             DayFacts(
@@ -168,7 +211,7 @@ def run_days(setting: Setting, days: Iterator[MarketDay], drive: Drive, bars_of:
 
 
 def _session(
-    setting: Setting,
+    sessions: Sessions,
     day: MarketDay,
     planned: PlannedSession,
     accounts: Accounts,
@@ -176,20 +219,10 @@ def _session(
     drive: Drive,
     found: Found,
 ) -> SessionFacts:
-    session = SessionId(day=day.day.day, strategy=planned.strategy)
-    spec = session_spec(
-        setting.settings.bot,
-        planned,
-        session=session,
-        mode=Mode.BACKTEST,
-        bar_span=Duration(day.span),
-        inverse=setting.inverse,
-        settings_fingerprint=setting.fingerprint,
-        blocked=setting.blocked,
-    )
+    spec = sessions.spec(day, planned)
     if not today.first_floats:
         today.first_floats.update(accounts.equity())
-    due = DueSession(spec=spec, screener=lambda: screener_for(setting.settings, spec))
+    due = DueSession(spec=spec, screener=lambda: sessions.screener(spec))
     driver = drive(due, day, _earlier(today, spec), accounts)
     if driver is None:
         return SessionFacts(strategy=planned.strategy, skipped="")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from heapq import merge
 from typing import Final
 
@@ -15,7 +16,7 @@ from tbot_bot.core.calendar import exchange_time, trading_day
 from tbot_bot.core.codec import Json
 from tbot_bot.core.commands import SignalDropped, TradeRecord
 from tbot_bot.core.identity import Mode, SessionId, StrategyName
-from tbot_bot.core.instants import MINUTE
+from tbot_bot.core.instants import MINUTE, Instant
 from tbot_bot.core.money import ZERO, plain
 from tbot_bot.reporting.daily_summary import (
     DEFENSE_TAG,
@@ -185,7 +186,12 @@ def _outcome(trade: BacktestTrade) -> TradeOutcome:
 
 def _day_of(drop: SignalDropped) -> date:
     """Return the trading day of a refusal: regular sessions lie within one day of UTC."""
-    return exchange_time(drop.at).date()
+    return _date_of(drop.at)
+
+
+@lru_cache(maxsize=4096)
+def _date_of(at: Instant) -> date:
+    return exchange_time(at).date()
 
 
 def _summary(facts: DayFacts, trades: list[BacktestTrade], rejected: int, *, defense: bool) -> DaySummary:

@@ -110,7 +110,8 @@ class QuickScreen:
         price = np.where(today, last, previous)
         low, high = float(rules.min_price) * (1 - _SLACK), float(rules.max_price) * (1 + _SLACK)
         there = np.zeros(len(arrays.names), dtype=bool)
-        there[[day.row_of[name] for name in day.symbols if name not in rules.excluded]] = True
+        there[[day.row_of[name] for name in day.symbols]] = True
+        there[[day.row_of[name] for name in rules.excluded if name in day.row_of]] = False
         unknown = np.isnan(price)
         passing = there & ((unknown & rules.test_mode) | ((price >= low) & (price <= high)))
         gap = np.abs(last / previous - 1.0)

@@ -22,10 +22,10 @@ CACHE: Final = "cache"
 def record_files(result: BacktestResult) -> dict[str, bytes]:
     """Return the records of `result` by file name."""
     paths = BacktestPaths(folder=Path())
-    rows = tuple(outcomes.rows_of(result))
+    table, listing = trade_logger.files_of(outcomes.rows_of(result))
     return {
-        paths.trade_history_csv.name: trade_logger.csv_of(rows),
-        paths.trade_history_json.name: trade_logger.json_of(rows),
+        paths.trade_history_csv.name: table,
+        paths.trade_history_json.name: listing,
         paths.daily_summary.name: outcomes.summaries_json(result),
         paths.equity_curve.name: outcomes.curve_csv(result),
     }

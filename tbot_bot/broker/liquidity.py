@@ -11,7 +11,7 @@ of the price that it met. The parts add up:
 The sum is computed in fractions of integers and rounded once, against us, onto the tick grid.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
@@ -31,15 +31,15 @@ _BASIS_POINTS: Final = 10_000
 class Liquidity:
     """Counts what our orders take of the bar at hand."""
 
-    def __init__(self, rules: Callable[[], VenueRules], facts: MarketFacts | None) -> None:
-        """`rules` gives those of the moment; `facts` tells spreads, without it they cost nothing."""
-        self._rules, self._facts = rules, facts
+    def __init__(self, rules: VenueRules, facts: MarketFacts | None) -> None:
+        """`facts` tells spreads, without it they cost nothing."""
+        self.rules, self._facts = rules, facts
         self.used: dict[str, Decimal] = {}
         """Quantity taken of the bar at hand, by instrument."""
 
     def room(self, instrument: Instrument, bars: Mapping[str, Bar]) -> Decimal:
         """Return how much of `instrument` our orders may still take in this bar."""
-        return _volume(instrument, bars) * self._rules().participation - self.used.get(instrument.symbol, ZERO)
+        return _volume(instrument, bars) * self.rules.participation - self.used.get(instrument.symbol, ZERO)
 
     def take(
         self, request: OrderRequest, price: Decimal, quantity: Decimal, bars: Mapping[str, Bar], *, takes: bool
@@ -50,7 +50,7 @@ class Liquidity:
         """
         instrument, limit = request.instrument, request.limit_price
         self.used[instrument.symbol] = self.used.get(instrument.symbol, ZERO) + quantity
-        if not takes or (request.order_type is OrderType.LIMIT and not self._rules().slippage_on_limits):
+        if not takes or (request.order_type is OrderType.LIMIT and not self.rules.slippage_on_limits):
             return price
         worse, buys = self._worse(instrument, price, bars), request.side.buys
         if not worse:
@@ -62,7 +62,7 @@ class Liquidity:
 
     def _worse(self, instrument: Instrument, price: Decimal, bars: Mapping[str, Bar]) -> Fraction:
         """Return in dollars how much worse than `price` the taking is."""
-        rules, worse = self._rules(), Fraction(0)
+        rules, worse = self.rules, Fraction(0)
         if rules.slippage_bps:
             worse += Fraction(price) * Fraction(rules.slippage_bps) / _BASIS_POINTS
         if rules.slippage_spread and instrument.asset_class is AssetClass.EQUITY and self._facts is not None:

@@ -84,10 +84,9 @@ class Venue:
     ) -> None:
         """`cash` in dollars; `broker` also names the fee table; without `is_open` the market never closes."""
         self.broker = broker
-        self.rules = rules or VenueRules()
         self.facts: Final = facts
         self._pricing = Pricing(pricer=pricer, facts=facts)
-        self._liquidity = Liquidity(lambda: self.rules, facts)
+        self._liquidity = Liquidity(rules or VenueRules(), facts)
         self._is_open = is_open
         self.restore(VenueState(broker=broker, cash_start=cash, clock=_START, orders=(), executions=()))
 
@@ -190,6 +189,15 @@ class Venue:
         return [FillBusted(at=at, execution_id=execution_id, client_order_id=client_order_id, reason=reason)]
 
     # --- what can be read --------------------------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> VenueRules:
+        """Return the world's side of the account; it may be changed at any time."""
+        return self._liquidity.rules
+
+    @rules.setter
+    def rules(self, rules: VenueRules) -> None:
+        self._liquidity.rules = rules
 
     @property
     def now(self) -> Instant:

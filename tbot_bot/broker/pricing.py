@@ -15,14 +15,13 @@ Rules, conservative wherever a bar does not tell the order of its prices:
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tbot_bot.broker.venue_state import MarketFacts, PutPricer, VenueOrder
 from tbot_bot.core.bars import Bar
 from tbot_bot.core.instants import Instant
 from tbot_bot.core.instruments import AssetClass, Instrument, OptionRight, Rounding
-from tbot_bot.core.money import CENT, ZERO, exact
+from tbot_bot.core.money import CENT, ZERO, spelled
 from tbot_bot.core.options import PutSides
 from tbot_bot.core.orders import OrderType, StopTrigger
 
@@ -159,10 +158,9 @@ class Pricing:
         return () if self._facts is None else self._facts.put_sides(instrument, since, until)
 
 
-@lru_cache(maxsize=1 << 15)
 def number(price: float) -> Decimal:
     """Return a bar's float by its shortest decimal spelling, to compare it with order prices."""
-    return exact(repr(float(price)))
+    return spelled(float(price))
 
 
 def _against(instrument: Instrument, price: float | Decimal, *, buys: bool) -> Decimal:

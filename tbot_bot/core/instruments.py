@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from tbot_bot.core.codec import record
-from tbot_bot.core.money import CENT, ONE, ZERO, ceil_to, exact, floor_to, nearest_to
+from tbot_bot.core.money import CENT, ONE, ZERO, ceil_to, floor_to, nearest_to, spelled
 
 _SUB_PENNY_LIMIT: Final = ONE
 _SUB_PENNY_TICK: Final = Decimal("0.0001")
@@ -96,7 +96,7 @@ def _on_grid(price: Decimal, rounding: Rounding, kind: AssetClass) -> Decimal:
 @lru_cache(maxsize=1 << 15)
 def _float_on_grid(price: float, rounding: Rounding, kind: AssetClass) -> Decimal:
     """Return a market datum on the grid; the same few thousand prices come again and again."""
-    return _on_grid(exact(repr(price)), rounding, kind)
+    return _on_grid(spelled(price), rounding, kind)
 
 
 @lru_cache(maxsize=1 << 14)

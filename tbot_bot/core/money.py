@@ -5,6 +5,7 @@ Decimals in one place, `Instrument.round_price` and `Instrument.round_quantity`.
 """
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Final
 
 ZERO: Final = Decimal(0)
@@ -31,6 +32,16 @@ def exact(text: str | int | Decimal) -> Decimal:
         msg = f"{text!r} is not a finite number"
         raise ValueError(msg)
     return number
+
+
+@lru_cache(maxsize=1 << 15)
+def spelled(number: float) -> Decimal:
+    """Return what the shortest decimal spelling of `number` says: 41.22 is exactly 41.22. Market data come again.
+
+    Raises:
+        ValueError: not a finite number.
+    """
+    return exact(repr(number))
 
 
 def to_cents(amount: Decimal) -> Decimal:

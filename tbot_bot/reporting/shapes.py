@@ -18,6 +18,7 @@ from tbot_bot.core.instants import Instant, iso, parse_iso
 from tbot_bot.core.money import plain
 
 T = TypeVar("T")
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _HINTS: Final[dict[type, dict[str, object]]] = {}
 
 
@@ -52,8 +53,9 @@ def from_plain(cls: type[T], data: object) -> T:
 
 def text_of(data: Json, *, indent: int | None = None) -> str:
     """Return `data` as JSON text with keys in the order given."""
-    separators = (",", ":") if indent is None else (",", ": ")
-    return json.dumps(data, ensure_ascii=False, separators=separators, indent=indent)
+    if indent is None:
+        return _COMPACT.encode(data)
+    return json.dumps(data, ensure_ascii=False, separators=(",", ": "), indent=indent)
 
 
 def _hints_of(cls: type) -> dict[str, object]:

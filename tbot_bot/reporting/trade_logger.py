@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from tbot_bot.core.codec import Json
@@ -109,26 +110,36 @@ def row_of_refusal(drop: SignalDropped, session: SessionId, mode: Mode, tags: tu
 
 def csv_of(rows: Iterable[TradeRow]) -> bytes:
     """Return the CSV file; tags are separated by semicolons, line breaks inside texts become spaces."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        values = _values(row)
-        values["tags"] = ";".join(row.tags)
-        writer.writerow("" if value is None else " ".join(str(value).splitlines()) for value in values.values())
-    return text.getvalue().encode()
+    return files_of(rows)[0]
 
 
 def json_of(rows: Iterable[TradeRow]) -> bytes:
     """Return the JSON file: an array with one row on each line; numbers are strings, exact to the last digit."""
-    lines = ",\n".join(text_of(_values(row)) for row in rows)
-    return f"[\n{lines}\n]\n".encode() if lines else b"[]\n"
+    return files_of(rows)[1]
+
+
+def files_of(rows: Iterable[TradeRow]) -> tuple[bytes, bytes]:
+    """Return both files of the same rows: CSV and JSON."""
+    text, lines = io.StringIO(), list[str]()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        values = _values(row)
+        lines.append(text_of(values))
+        values["tags"] = ";".join(row.tags)
+        writer.writerow(["" if value is None else _in_one_line(str(value)) for value in values.values()])
+    table = ",\n".join(lines)
+    return text.getvalue().encode(), f"[\n{table}\n]\n".encode() if lines else b"[]\n"
+
+
+def _in_one_line(text: str) -> str:
+    return text if text.isprintable() else " ".join(text.splitlines())
 
 
 def _values(row: TradeRow) -> dict[str, Json]:
     return {
-        "timestamp": iso(row.timestamp),
-        "entry_timestamp": None if row.entry_timestamp is None else iso(row.entry_timestamp),
+        "timestamp": _time(row.timestamp),
+        "entry_timestamp": None if row.entry_timestamp is None else _time(row.entry_timestamp),
         "trade_id": row.trade_id,
         "strategy_name": row.strategy_name,
         "ticker": row.ticker,
@@ -150,11 +161,18 @@ def _values(row: TradeRow) -> dict[str, Json]:
     }
 
 
+@lru_cache(maxsize=4096)
+def _time(at: Instant) -> str:
+    return iso(at)
+
+
 def _money(amount: Decimal) -> str:
     """Return dollars with at least two decimals, never rounded."""
+    if not amount:
+        return "0.00"
     exponent = amount.normalize().as_tuple().exponent
     decimals = max(2, -exponent) if isinstance(exponent, int) else 2
-    return f"{amount or ZERO:.{decimals}f}"
+    return f"{amount:.{decimals}f}"
 
 
-__all__ = ["ALL_BROKERS", "COLUMNS", "TradeRow", "csv_of", "json_of", "row_of", "row_of_refusal"]
+__all__ = ["ALL_BROKERS", "COLUMNS", "TradeRow", "csv_of", "files_of", "json_of", "row_of", "row_of_refusal"]

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
-from tbot_bot.core.money import ONE, ZERO, exact, plain
+from tbot_bot.core.money import ONE, ZERO, plain, spelled
 from tbot_bot.core.screening import Outcome, RuleOutcome, Verdict
 
 _RATIO_DIGITS: Final = Decimal("0.0001")
@@ -87,7 +88,7 @@ def _market_cap(known: Known, rules: ScreenRules) -> RuleOutcome:
 
 def _average_volume(known: Known, rules: ScreenRules) -> RuleOutcome:
     if rules.test_mode:
-        return RuleOutcome(rule="average_volume", outcome=Outcome.SKIPPED, detail="test mode: volume not looked at")
+        return _fixed("average_volume", Outcome.SKIPPED, "test mode: volume not looked at")
     if known.average_volume is None:
         return _missing("average_volume", known.facts_gap or "average volume unknown", rules)
     enough = known.average_volume >= rules.min_volume
@@ -101,7 +102,7 @@ def _gap(known: Known, rules: ScreenRules) -> RuleOutcome:
         return _missing("gap", known.price_gap or "previous close unknown", rules)
     if not known.priced_today or known.price is None:
         # Before the bell nobody can know it; the session holds the day's first price against the same limit.
-        return RuleOutcome(rule="gap", outcome=Outcome.SKIPPED, detail="no price today yet: asked at the first one")
+        return _fixed("gap", Outcome.SKIPPED, "no price today yet: asked at the first one")
     gap = abs(known.price / known.previous_close - ONE)
     detail = f"{gap.quantize(_RATIO_DIGITS)} of {plain(known.previous_close)}, limit {plain(rules.max_gap)}"
     detail = _by(detail, known.priced_by)
@@ -111,24 +112,29 @@ def _gap(known: Known, rules: ScreenRules) -> RuleOutcome:
 def _tradable(known: Known, rules: ScreenRules) -> RuleOutcome:
     if known.tradable is None:
         detail = f"{known.listing} does not say; the broker is asked with the order"
-        return RuleOutcome(rule="tradable", outcome=Outcome.SKIPPED, detail=detail)
+        return _fixed("tradable", Outcome.SKIPPED, detail)
     if known.tradable and rules.fractions and known.fractionable is False:
         detail = f"not fractionable by {known.listing}, and FRACTIONAL is true"
-        return RuleOutcome(rule="tradable", outcome=Outcome.FAILED, detail=detail)
+        return _fixed("tradable", Outcome.FAILED, detail)
     detail = known.listing if known.tradable else f"not tradable by {known.listing}"
-    return RuleOutcome(rule="tradable", outcome=_outcome(passed=known.tradable), detail=detail)
+    return _fixed("tradable", _outcome(passed=known.tradable), detail)
 
 
 def _block_list(known: Known, rules: ScreenRules) -> RuleOutcome:
     blocked = known.symbol in rules.blocked
     detail = "on the block list" if blocked else "not on it"
-    return RuleOutcome(rule="block_list", outcome=_outcome(passed=not blocked), detail=detail)
+    return _fixed("block_list", _outcome(passed=not blocked), detail)
 
 
 def _within(rule: str, value: Decimal, low: Decimal, high: Decimal, source: str) -> RuleOutcome:
     inside = low <= value <= high
-    detail = _by(f"{plain(value)} {'in' if inside else 'outside'} [{plain(low)}, {plain(high)}]", source)
+    detail = _by(f"{plain(value)} {'in' if inside else 'outside'} {_range(low, high)}", source)
     return RuleOutcome(rule=rule, outcome=_outcome(passed=inside), detail=detail)
+
+
+@lru_cache(maxsize=64)
+def _range(low: Decimal, high: Decimal) -> str:
+    return f"[{plain(low)}, {plain(high)}]"
 
 
 def _by(detail: str, source: str) -> str:
@@ -138,7 +144,13 @@ def _by(detail: str, source: str) -> str:
 def _missing(rule: str, words: str, rules: ScreenRules) -> RuleOutcome:
     """Return what a missing datum means: passed over in test mode, a refusal with real money."""
     outcome = Outcome.SKIPPED if rules.test_mode else Outcome.FAILED
-    return RuleOutcome(rule=rule, outcome=outcome, detail=words)
+    return _fixed(rule, outcome, words)
+
+
+@lru_cache(maxsize=1024)
+def _fixed(rule: str, outcome: Outcome, detail: str) -> RuleOutcome:
+    """Return an answer without a figure in it: the same for many symbols."""
+    return RuleOutcome(rule=rule, outcome=outcome, detail=detail)
 
 
 def passes(outcomes: Iterable[RuleOutcome]) -> bool:
@@ -154,7 +166,8 @@ def ranked(judged: Iterable[Verdict], candidates_max: int) -> tuple[Verdict, ...
         key=lambda verdict: (-verdict.score, -(verdict.average_volume or ZERO), verdict.symbol),
     )
     ranks = {verdict.symbol: place for place, verdict in enumerate(order[:candidates_max], start=1)}
-    return tuple(replace(verdict, rank=ranks.get(verdict.symbol, 0)) for verdict in verdicts)
+    placed = ((verdict, ranks.get(verdict.symbol, 0)) for verdict in verdicts)
+    return tuple(verdict if verdict.rank == rank else replace(verdict, rank=rank) for verdict, rank in placed)
 
 
 def _outcome(*, passed: bool) -> Outcome:
@@ -163,4 +176,4 @@ def _outcome(*, passed: bool) -> Outcome:
 
 def as_decimal(value: float | None) -> Decimal | None:
     """Return a market datum by its shortest decimal spelling, None where there is none."""
-    return None if value is None else exact(repr(value))
+    return None if value is None else spelled(value)
