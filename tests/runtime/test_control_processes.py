@@ -113,7 +113,7 @@ def test_a_second_sigterm_ends_everything_at_once_and_leaves_the_protective_stop
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(timeout=PATIENCE_SECONDS) == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     venue = run.venue()
     held = {position.instrument.symbol: position.quantity for position in venue.positions()}
     stops = {order.request.instrument.symbol: order.request.quantity for order in venue.open_orders()}
@@ -156,7 +156,7 @@ def test_a_bot_that_waits_for_its_day_is_stopped_by_a_flag(run):
     began = time.monotonic()
 
     assert run.process.wait(timeout=PATIENCE_SECONDS) == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert "stop asked by unknown" in run.read("output", "status_bot.json")["state_reason"]
 
 
@@ -176,7 +176,7 @@ def limits_by_session(run):
 def test_settings_change_for_the_next_session_if_they_can_be_used_and_never_within_one(
     run, text, hangup, follows, said
 ):
-    process = run.start(sessions="", speed=600)
+    process = run.start(sessions="", speed=300)
     run.until_phase("analysis")
     (run.home / ".env_bot").write_text(text)
     if hangup:
