@@ -26,6 +26,17 @@ class Objective(StrEnum):
         """Return the figure; None where it is not defined."""
         return _OBJECTIVES[self](found)
 
+    def merit(self, found: Performance) -> tuple[int, float, float]:
+        """Return what orders performances, the best one greatest: by the figure, then by result.
+
+        A ratio to losses or risk is not defined where there were none: with a gain it is beyond any bound and ranks
+        first, without one it ranks last.
+        """
+        value, pnl = self.of(found), found.trades.pnl
+        if value is not None:
+            return 1, value, pnl
+        return (2, pnl, pnl) if pnl > 0 else (0, pnl, pnl)
+
 
 _OBJECTIVES: Final[dict[Objective, Callable[[Performance], float | None]]] = {
     Objective.SHARPE: lambda found: found.sharpe,

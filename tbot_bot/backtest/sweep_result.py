@@ -124,7 +124,8 @@ def judged(found: Sequence[Outcome], objective: Objective = Objective.SHARPE) ->
     """
     returns = [outcome.returns() for outcome in found]
     sharpes = [sharpe_a_day(one) or 0.0 for one in returns]
-    order = sorted(range(len(found)), key=lambda number: (*_rank(found[number].performance, objective), number))
+    merits = [objective.merit(outcome.performance) for outcome in found]
+    order = sorted(range(len(found)), key=merits.__getitem__, reverse=True)
     blocks = min(BLOCKS, len(returns[0]) // 2 // 2 * 2)
     table = np.array(returns).T
     enough = len(found) > 1 and blocks >= BLOCKS_MIN
@@ -237,11 +238,6 @@ def parquet(columns: dict[str, pa.Array]) -> bytes:
     text = io.BytesIO()
     pq.write_table(pa.table(columns), text, compression="zstd")
     return text.getvalue()
-
-
-def _rank(found: Performance, objective: Objective) -> tuple[bool, float, float]:
-    value = objective.of(found)
-    return value is None, -(value or 0.0), -found.trades.pnl
 
 
 def _of(fall: Drawdown | None, figure: Callable[[Drawdown], Cell]) -> Cell:

@@ -90,10 +90,9 @@ def windows_of(days: Sequence[date], split: Split) -> list[Window]:
 
 
 def chosen(found: Sequence[Outcome], objective: Objective) -> int:
-    """Return the number of the best set: the first of equals; the first of all where none has the figure."""
-    values = [objective.of(outcome.performance) for outcome in found]
-    known = [(value, -number) for number, value in enumerate(values) if value is not None]
-    return -max(known)[1] if known else 0
+    """Return the number of the best set: the first of equals."""
+    merits = [objective.merit(outcome.performance) for outcome in found]
+    return merits.index(max(merits))
 
 
 def walk_forward(

@@ -45,7 +45,7 @@ class WalkWindow:
     """Which was chosen, from 1 in the grid's order."""
     settings: tuple[Pair, ...]
     inside: float | None
-    """The objective in sample; None: no set had it defined, and the first was taken."""
+    """The objective in sample; None: not defined, for want of losses or of trades."""
     outside: float | None
     """The same figure out of sample."""
     pnl: float

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tbot_bot.backtest import performance_metrics as metrics
+from tbot_bot.backtest.objective import Objective
 from tbot_bot.backtest.performance_metrics import DayOutcome, TradeOutcome, deepest_drawdown, performance_of
 from tbot_bot.backtest.resampling import RESAMPLES, figures_of, resampled_days
 
@@ -149,3 +150,17 @@ def test_resamples_are_runs_of_days_about_the_cube_root_long():
     assert drawn.min() >= 0
     assert drawn.max() < 1000
     assert 1 / (1 - follows.mean()) == pytest.approx(10, rel=0.05)
+
+
+def test_gains_without_a_loss_are_more_than_any_ratio_and_no_trades_less():
+    """By Sortino ratio: a choice among settings is no worse for having found some that never lost."""
+
+    def found(*returns):
+        trades = [trade(one * 1000, day=number) for number, one in enumerate(returns) if one]
+        return performance_of(days_of(list(returns)), trades)
+
+    best_first = [found(0.03, 0.02), found(0.02, 0.01), found(0.03, -0.01), found(-0.03, 0.01), found(0.0, 0.0)]
+    assert [one.sortino is None for one in best_first] == [True, True, False, False, True]
+    merits = [Objective.SORTINO.merit(one) for one in best_first]
+    assert merits == sorted(merits, reverse=True)
+    assert len(set(merits)) == len(merits)
