@@ -1,7 +1,7 @@
 """One day of a data set as the `MarketDay` that screeners, venues and put models ask; both engines stand on it."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
@@ -119,13 +119,27 @@ class ArrayDay:
         at = self._starts[row]
         return Bar(symbol, at, at + self.span, opens[row], highs[row], lows[row], closes[row], volumes[row])
 
+    def row_at(self, row: int, start: int) -> int:
+        """Return the array row of the regular bar of table row `row` that begins at `start`; -1 where there is none."""
+        found = self.row_until(row, start + self.span) - 1
+        return found if found >= self.places[1][row] and self._starts[found] == start else -1
+
+    def rows_at(self, rows: Mapping[str, int], start: int) -> dict[str, int]:
+        """Return those of `rows`, array rows by name, whose bars begin at `start`."""
+        starts = self._starts
+        return {name: row for name, row in rows.items() if starts[row] == start}
+
+    def first_start(self, rows: Iterable[int]) -> int | None:
+        """Return when the first of the bars in array rows `rows` begins; None where there is none."""
+        return min(map(self._starts.__getitem__, rows), default=None)
+
     def start_of(self, row: int) -> int:
         """Return when the bar in array row `row` begins."""
         return self._starts[row]
 
     def row_until(self, row: int, at: int) -> int:
         """Return one past the last regular row of table row `row` that is complete at `at`."""
-        _, bells, stops = self.places
+        _, bells, stops = self._places or self.places
         return bisect_right(self._starts, at - self.span, bells[row], stops[row])
 
     def bars_until(self, symbol: str, at: Instant) -> tuple[Bar, ...]:
@@ -219,21 +233,30 @@ class ArrayDay:
     def past(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return previous close and average volume of every symbol, NaN where unknown."""
         if self._past is None:
-            table, volumes = self.arrays.last_close, self.arrays.day_volume
-            previous = np.full(len(self.arrays.names), np.nan)
-            for place, column in self._earlier:
-                known = ~np.isnan(table[:, column])
-                previous[known] = table[known, column] if place >= self._fresh else np.nan
-            columns = [column for _, column in self._earlier]
-            known = ~np.isnan(volumes[:, columns])
-            count = known.sum(axis=1)
-            total = np.zeros(len(volumes))
-            for column in columns:  # one day after another, as a sum of Python's goes
-                total += np.where(np.isnan(volumes[:, column]), 0.0, volumes[:, column])
-            average = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-            silent = volumes[:, self.column] == 0.0
+            silent = self.arrays.day_volume[:, self.column] == 0.0
+            previous, average = self._closed(), self._traded()
             self._past = np.where(silent, np.nan, previous), np.where(silent, np.nan, average)
         return self._past
+
+    def _closed(self) -> NDArray[np.float64]:
+        """Return each symbol's newest earlier close, NaN where it is older than five trading days."""
+        previous = np.full(len(self.arrays.names), np.nan)
+        if self._earlier:
+            places, columns = (np.array(numbers) for numbers in zip(*self._earlier, strict=True))
+            closes = self.arrays.last_close[:, columns]
+            newest = len(columns) - 1 - np.argmax(~np.isnan(closes[:, ::-1]), axis=1)
+            found = closes[np.arange(len(closes)), newest]
+            previous[:] = np.where(places[newest] >= self._fresh, found, np.nan)
+        return previous
+
+    def _traded(self) -> NDArray[np.float64]:
+        """Return each symbol's mean volume of the earlier days, NaN where there is none."""
+        volumes = self.arrays.day_volume[:, [column for _, column in self._earlier]]
+        unknown = np.isnan(volumes)
+        count = (~unknown).sum(axis=1)
+        # one day after another, as a sum of Python's goes
+        total = np.where(unknown, 0.0, volumes).cumsum(axis=1)[:, -1:].sum(axis=1)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def _silent(self, row: int) -> bool:
         return bool(self.arrays.day_volume[row, self.column] == 0.0)

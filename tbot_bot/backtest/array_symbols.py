@@ -40,8 +40,10 @@ class ArraySymbols(SymbolStates):
         """Start to follow `symbols` from the bell on."""
         super().follow(symbols)
         _, bells, _ = self._day.places
-        for symbol in symbols:
-            self._next[symbol] = self._next_pushed[symbol] = bells[self._day.row_of[symbol]]
+        row_of = self._day.row_of
+        begin = {symbol: bells[row_of[symbol]] for symbol in symbols}
+        self._next.update(begin)
+        self._next_pushed.update(begin)
         wanted = frozenset(symbols)
         for symbol in [one for one in self.due if one not in wanted]:
             del self.due[symbol]

@@ -109,7 +109,8 @@ class SparseSteps:
             orders = any(order.is_open for order in self._state.orders.values()) if self._state.orders else False
             if orders:
                 return number + 1
-            return max(min(ahead, min(map(self._number, due.values()), default=_NEVER)), number + 1)
+            first = self._day.first_start(due.values())
+            return max(ahead if first is None else min(ahead, (first - self._opens) // self._span), number + 1)
         if due or not self._quiet(active):
             return number + 1
         chosen = self._before_trails(active, number, min([ahead, *(self._event_of(trade, number) for trade in active)]))
@@ -162,7 +163,8 @@ class SparseSteps:
             found, _ = self._trailed(trade, begin, stop)
         else:
             reached = self._rows[2][begin:stop] >= stop_at if trade.stop_rises else self._rows[3][begin:stop] <= stop_at
-            found = begin + int(np.argmax(reached)) if bool(reached.any()) else stop
+            nearest = int(np.argmax(reached)) if len(reached) else 0
+            found = begin + nearest if len(reached) and reached[nearest] else stop
         chosen = min(over, self._number(found)) if found < stop else over
         return min(chosen, self._target_of(trade, end, last)) if self._spec.strategy is StrategyName.MID else chosen
 
@@ -210,9 +212,7 @@ class SparseSteps:
 
     def _due_at(self, number: int) -> dict[str, int]:
         """Return the symbols that signal in step `number`, and the rows in which they do."""
-        start = self._opens + number * self._span
-        start_of = self._day.start_of
-        return {name: row for name, row in self._symbols.due.items() if start_of(row) == start}
+        return self._day.rows_at(self._symbols.due, self._opens + number * self._span)
 
     def _funds_of(self, signalling: Iterable[str]) -> list[str]:
         """Return the inverse ETFs that signals in `signalling` may buy."""
@@ -224,12 +224,7 @@ class SparseSteps:
     def _bar_row(self, name: str, number: int) -> int:
         """Return the array row of the bar of `name` in step `number`, -1 where there is none."""
         row = self._day.row_of.get(name)
-        if row is None:
-            return -1
-        start = self._opens + number * self._span
-        found = self._day.row_until(row, start + self._span) - 1
-        known = found >= self._day.rows(row).start and self._day.start_of(found) == start
-        return found if known else -1
+        return -1 if row is None else self._day.row_at(row, self._opens + number * self._span)
 
     def _last(self, name: str, at: int) -> tuple[Bar, ...]:
         table = self._day.row_of.get(name)

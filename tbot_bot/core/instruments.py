@@ -110,8 +110,9 @@ def put_option(underlying: str, expiry: date, strike: Decimal) -> Instrument:
 
     Source of the symbol's form: OCC Options Symbology Initiative (root, yymmdd, P, strike x 1000 on 8 digits).
     """
+    yymmdd = expiry.isoformat()[2:].replace("-", "")
     return Instrument(
-        symbol=f"{underlying}{expiry:%y%m%d}P{int(strike * 1000):08d}",
+        symbol=f"{underlying}{yymmdd}P{int(strike * 1000):08d}",
         asset_class=AssetClass.OPTION,
         multiplier=Decimal(100),
         underlying=underlying,

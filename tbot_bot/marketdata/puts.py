@@ -26,6 +26,7 @@ _CONTRACTS: Final = Decimal(100)
 """Size shown on both sides; a model knows no depth."""
 _GRID: Final = ((Decimal(25), Decimal("0.5")), (Decimal(200), Decimal(1)))
 _WIDE_STEP: Final = Decimal("2.5")
+_DELTA_STEP: Final = Decimal("0.0001")
 
 
 def volatility_of(vix: VixReading | None, realised: float | None) -> float | None:
@@ -40,8 +41,10 @@ def price_put(instrument: Instrument, spot: float, at: Instant, volatility: floa
     Raises:
         ValueError: `instrument` has no expiry.
     """
-    strike = float(instrument.strike)
-    years = _years_left(instrument, at)
+    return _premium(float(instrument.strike), spot, _years_left(instrument, at), volatility)
+
+
+def _premium(strike: float, spot: float, years: float, volatility: float) -> float:
     if years <= 0.0 or volatility <= 0.0 or spot <= 0.0:
         return max(strike - spot, 0.0)
     d1, d2 = _d(spot, strike, years, volatility)
@@ -50,8 +53,10 @@ def price_put(instrument: Instrument, spot: float, at: Instant, volatility: floa
 
 def delta_of(instrument: Instrument, spot: float, at: Instant, volatility: float) -> float:
     """Return the put's delta, -1 to 0."""
-    strike = float(instrument.strike)
-    years = _years_left(instrument, at)
+    return _delta(float(instrument.strike), spot, _years_left(instrument, at), volatility)
+
+
+def _delta(strike: float, spot: float, years: float, volatility: float) -> float:
     if years <= 0.0 or volatility <= 0.0 or spot <= 0.0:
         return -1.0 if spot < strike else 0.0
     return _normal(_d(spot, strike, years, volatility)[0]) - 1.0
@@ -71,8 +76,9 @@ class PutMarket:
 def _chain(underlying: str, spot: Decimal, at: Instant, min_days: int, volatility: float) -> tuple[PutQuote, ...]:
     """Make a chain; backtests ask for the same ones again with each set of parameters."""
     expiry = next_expiry(at, min_days)
+    years, price = _years_until(expiry, at), float(spot)
     puts = (put_option(underlying, expiry, strike) for strike in strikes_around(spot))
-    return tuple(_offer(put, float(spot), at, volatility) for put in puts)
+    return tuple(_offer(put, price, at, years, volatility) for put in puts)
 
 
 def next_expiry(at: Instant, min_days: int) -> date:
@@ -94,13 +100,14 @@ def strikes_around(spot: Decimal) -> tuple[Decimal, ...]:
     return tuple(strike for strike in wanted if strike > ZERO)
 
 
-def _offer(put: Instrument, spot: float, at: Instant, volatility: float) -> PutQuote:
-    middle = exact(repr(price_put(put, spot, at, volatility)))
+def _offer(put: Instrument, spot: float, at: Instant, years: float, volatility: float) -> PutQuote:
+    strike = float(put.strike)
+    middle = exact(repr(_premium(strike, spot, years, volatility)))
     half = max(CENT, middle * HALF_SPREAD_FRACTION)
     bid = max(put.round_price(middle - half, Rounding.DOWN), ZERO)
     ask = put.round_price(middle + half, Rounding.UP)
     quote = Quote(put.symbol, at, bid, ask, _CONTRACTS, _CONTRACTS, modelled=True)
-    delta = Decimal(repr(delta_of(put, spot, at, volatility))).quantize(Decimal("0.0001"))
+    delta = Decimal(repr(_delta(strike, spot, years, volatility))).quantize(_DELTA_STEP)
     return PutQuote(instrument=put, quote=quote, delta=delta)
 
 
@@ -108,7 +115,11 @@ def _years_left(instrument: Instrument, at: Instant) -> float:
     if instrument.expiry is None:
         msg = f"{instrument.symbol} has no expiry"
         raise ValueError(msg)
-    return (_expires_at(instrument.expiry) - at) / _YEAR
+    return _years_until(instrument.expiry, at)
+
+
+def _years_until(expiry: date, at: Instant) -> float:
+    return (_expires_at(expiry) - at) / _YEAR
 
 
 @lru_cache(maxsize=1024)

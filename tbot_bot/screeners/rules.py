@@ -155,7 +155,7 @@ def _fixed(rule: str, outcome: Outcome, detail: str) -> RuleOutcome:
 
 def passes(outcomes: Iterable[RuleOutcome]) -> bool:
     """Return whether no rule failed."""
-    return all(outcome.outcome is not Outcome.FAILED for outcome in outcomes)
+    return Outcome.FAILED not in [outcome.outcome for outcome in outcomes]
 
 
 def ranked(judged: Iterable[Verdict], candidates_max: int) -> tuple[Verdict, ...]:

@@ -123,13 +123,13 @@ class Engine:
         )
         if self.spec.strategy is StrategyName.OPEN:
             self._gap_open = {verdict.symbol for verdict in chosen if verdict.previous_close is not None}
-        watched = list(state.candidates)
+        watched = dict.fromkeys(state.candidates)
         if self.spec.bearish.short_type is ShortType.INVERSE_ETF:
             fund_of = inverse_etfs(self.spec.bearish)
             for verdict in chosen:
                 etf = fund_of(verdict.symbol, verdict.sector)
-                if etf and etf not in watched:
-                    watched.append(etf)
+                if etf:
+                    watched[etf] = None
         state.watched = tuple(watched)
         state.emit(WatchSymbols(symbols=state.watched))
 
