@@ -49,11 +49,12 @@ Closed = Callable[[Step], BarsClosed]
 Heard = Callable[[Event, Sequence[Output]], None]
 """Listens to every input and what the engine answers to it."""
 
-_HEEDED: Final = frozenset({
-    SubmitOrder, CancelOrder, ReplaceOrder, ReadPutQuotes, ReadVix, WatchSymbols, TradeRecord, SignalDropped,
-    TradeApproved, BrokerHalted, EngageKillSwitch, CandidatesChosen,
+_DONE: Final = frozenset({SubmitOrder, CancelOrder, ReplaceOrder, ReadPutQuotes, ReadVix, WatchSymbols})
+"""Outputs that ask for something."""
+_KEPT: Final = frozenset({
+    TradeRecord, SignalDropped, TradeApproved, BrokerHalted, EngageKillSwitch, CandidatesChosen,
 })  # fmt: skip
-"""Outputs that something is done with; the others tell the story of the session, which nobody reads here."""
+"""Outputs that the result is made of; the others tell the story of the session, which nobody reads here."""
 
 
 class SessionDriver:
@@ -124,8 +125,10 @@ class SessionDriver:
             if self._heard is not None:
                 self._heard(told, outputs)
             for output in outputs:
-                if type(output) in _HEEDED:
+                if type(output) in _DONE:
                     waiting.extend(self._perform(output))
+                elif type(output) in _KEPT:
+                    self._keep(output)
 
     def _close(self, step: Step, what_closed: Closed) -> None:
         """Tell the rest of a step, unless its opening prices have ended the session."""
@@ -162,7 +165,7 @@ class SessionDriver:
             self.take(ProtectionChecked(at=max(at, self.at), trade_ids=names))
 
     def _perform(self, output: Output) -> Sequence[Event]:
-        """Do what `output` asks, and keep what the result is made of."""
+        """Do what `output` asks, and return what came of it at once."""
         match output:
             case SubmitOrder():
                 venue = self._venues[output.order.broker]
@@ -181,7 +184,6 @@ class SessionDriver:
                 history = self._market.watch(output.symbols, max(self.at, self._spec.windows.screen_at))
                 return [] if history is None else [history]
             case _:
-                self._keep(output)
                 return []
 
     def _puts(self, asked: ReadPutQuotes) -> PutQuotesRead:
@@ -195,10 +197,10 @@ class SessionDriver:
 
     def _keep(self, output: Output) -> None:
         match output:
-            case TradeRecord():
-                self.records.append(output)
             case SignalDropped():
                 self.dropped.append(output)
+            case TradeRecord():
+                self.records.append(output)
             case TradeApproved():
                 self.approved[output.symbol] = None
             case BrokerHalted():

@@ -69,7 +69,9 @@ class SparseSteps:
         self._funds: list[str] = []
         """Inverse ETFs that signals of the step at hand may buy."""
         begins = (windows.start, windows.analysis_end, windows.entry_end, windows.entry_end + windows.bar_span)
-        chosen = {number for at in begins for number in (self._until(at), self._until(at) + 1)}
+        chosen = {self._until(at) for at in begins}
+        # a phase that begins within a step is entered at the step's end
+        chosen |= {self._until(at) + 1 for at in begins if (at - self._opens) % self._span}
         last = self._until(windows.hard_exit_at)
         # the hard exit is decided before that step's bars are taken: by the prices of the step before it
         self._boundaries = sorted({*chosen, last - 1, last, last + 1})

@@ -380,9 +380,12 @@ class Venue:
 
     def _advance(self, at: Instant, bars: Mapping[str, Bar], *, over: bool) -> None:
         self._tell_time(at)
-        instruments = [order.request.instrument for order in self._book.open.values()]
-        instruments += [holding.instrument for holding in self.books.holdings.values()]
-        self._prices.advance(bars, over=over, keep=map(watched_share, instruments))
+        held, resting = self._book.account.holdings, self._book.open
+        keep: dict[str, None] = {}
+        if held or resting:
+            keep = dict.fromkeys(watched_share(order.request.instrument) for order in resting.values())
+            keep.update(dict.fromkeys(watched_share(holding.instrument) for holding in held.values()))
+        self._prices.advance(bars, over=over, keep=keep)
 
     def _meet(self, order: VenueOrder, meeting: Meeting, bars: Mapping[str, Bar], at: Instant) -> list[OrderEvent]:
         """Do to `order` what its meeting with a bar says, within the volume cap and the position."""

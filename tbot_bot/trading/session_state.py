@@ -1,6 +1,6 @@
 """What one session's engine remembers. Mutable, but changed only while an event is handled."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -47,7 +47,13 @@ class Signal:
     direction: Direction
     price: Decimal
     score: float
-    reason: str
+    why: Callable[[], str] = field(compare=False, repr=False)
+    """Puts the reason into words, which nobody needs of most signals."""
+
+    @property
+    def reason(self) -> str:
+        """Return why the strategy signals, with its numbers."""
+        return self.why()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What each watched symbol's strategy and indicators remember, and the signals that a step of the market gives."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import isnan
 
 from tbot_bot.core.bars import Bar
@@ -75,7 +76,7 @@ class SymbolStates:
             direction=DIRECTIONS[action],
             price=equity(symbol).round_price(close),
             score=self._score(state, close),
-            reason=self.strategy.explain(self._params, state, tick, action),
+            why=partial(self.strategy.explain, self._params, state, tick, action),
         )
 
     def _score(self, state: State, close: float) -> float:

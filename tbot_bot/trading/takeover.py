@@ -205,7 +205,7 @@ class Follower:
             direction=raised.direction,
             price=raised.price,
             score=raised.score,
-            reason=raised.reason,
+            why=lambda: raised.reason,
         )
 
     def _began(self, name: str, broker: str, symbol: str, stands: TradeState) -> Trade:
@@ -215,7 +215,12 @@ class Follower:
             known.state = stands
             return known
         signal = signal or Signal(
-            at=self.state.at, symbol=symbol, direction=Direction.BEARISH, price=ZERO, score=0.0, reason="not journaled"
+            at=self.state.at,
+            symbol=symbol,
+            direction=Direction.BEARISH,
+            price=ZERO,
+            score=0.0,
+            why=lambda: "not journaled",
         )
         made = Trade(
             trade_id=name,
