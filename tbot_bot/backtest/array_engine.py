@@ -147,14 +147,15 @@ class ArrayEngine:
         """Drive one session over the steps that can matter; None where no candidate signals."""
         spec = due.spec
         found = signals[:, day.column]
-        signalling = np.flatnonzero(found >= 0)
+        signalling = (found >= 0).nonzero()[0]
         if not len(signalling):
             return None
         screener = due.screener()
         verdicts = self.screen.verdicts(screener, spec, day, signalling)
         if verdicts is None:
             return None
-        rows = {self.arrays.names[row]: int(found[row]) for row in signalling.tolist()}
+        names = [self.arrays.names[row] for row in signalling.tolist()]
+        rows = dict(zip(names, found[signalling].tolist(), strict=True))
         symbols = ArraySymbols(spec, day, self.rows, rows)
         driver = SessionDriver(spec, SparseMarket(day, screener), accounts.venues, symbols)
         steps = SparseSteps(spec, day, self.rows, driver, symbols, accounts.venues)
