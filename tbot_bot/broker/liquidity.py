@@ -31,18 +31,25 @@ _BASIS_POINTS: Final = 10_000
 class Liquidity:
     """Counts what our orders take of the bar at hand."""
 
-    def __init__(self, rules: VenueRules, facts: MarketFacts | None) -> None:
+    def __init__(self, facts: MarketFacts | None) -> None:
         """`facts` tells spreads, without it they cost nothing."""
-        self.rules, self._facts = rules, facts
+        self._facts = facts
         self.used: dict[str, Decimal] = {}
         """Quantity taken of the bar at hand, by instrument."""
 
-    def room(self, instrument: Instrument, bars: Mapping[str, Bar]) -> Decimal:
+    def room(self, rules: VenueRules, instrument: Instrument, bars: Mapping[str, Bar]) -> Decimal:
         """Return how much of `instrument` our orders may still take in this bar."""
-        return _volume(instrument, bars) * self.rules.participation - self.used.get(instrument.symbol, ZERO)
+        return _volume(instrument, bars) * rules.participation - self.used.get(instrument.symbol, ZERO)
 
     def take(
-        self, request: OrderRequest, price: Decimal, quantity: Decimal, bars: Mapping[str, Bar], *, takes: bool
+        self,
+        rules: VenueRules,
+        request: OrderRequest,
+        price: Decimal,
+        quantity: Decimal,
+        bars: Mapping[str, Bar],
+        *,
+        takes: bool,
     ) -> Decimal:
         """Count `quantity` as filled and return its price: `price`, and slippage where the order `takes`.
 
@@ -50,9 +57,9 @@ class Liquidity:
         """
         instrument, limit = request.instrument, request.limit_price
         self.used[instrument.symbol] = self.used.get(instrument.symbol, ZERO) + quantity
-        if not takes or (request.order_type is OrderType.LIMIT and not self.rules.slippage_on_limits):
+        if not takes or (request.order_type is OrderType.LIMIT and not rules.slippage_on_limits):
             return price
-        worse, buys = self._worse(instrument, price, bars), request.side.buys
+        worse, buys = self._worse(rules, instrument, price, bars), request.side.buys
         if not worse:
             return price
         slipped = _on_grid(instrument, Fraction(price) + (worse if buys else -worse), buys=buys)
@@ -60,9 +67,9 @@ class Liquidity:
             return slipped
         return min(slipped, limit) if buys else max(slipped, limit)
 
-    def _worse(self, instrument: Instrument, price: Decimal, bars: Mapping[str, Bar]) -> Fraction:
+    def _worse(self, rules: VenueRules, instrument: Instrument, price: Decimal, bars: Mapping[str, Bar]) -> Fraction:
         """Return in dollars how much worse than `price` the taking is."""
-        rules, worse = self.rules, Fraction(0)
+        worse = Fraction(0)
         if rules.slippage_bps:
             worse += Fraction(price) * Fraction(rules.slippage_bps) / _BASIS_POINTS
         if rules.slippage_spread and instrument.asset_class is AssetClass.EQUITY and self._facts is not None:

@@ -84,9 +84,10 @@ class Venue:
     ) -> None:
         """`cash` in dollars; `broker` also names the fee table; without `is_open` the market never closes."""
         self.broker = broker
+        self.rules = rules or VenueRules()
         self.facts: Final = facts
         self._pricing = Pricing(pricer=pricer, facts=facts)
-        self._liquidity = Liquidity(rules or VenueRules(), facts)
+        self._liquidity = Liquidity(facts)
         self._is_open = is_open
         self.restore(VenueState(broker=broker, cash_start=cash, clock=_START, orders=(), executions=()))
 
@@ -189,15 +190,6 @@ class Venue:
         return [FillBusted(at=at, execution_id=execution_id, client_order_id=client_order_id, reason=reason)]
 
     # --- what can be read --------------------------------------------------------------------------------------------
-
-    @property
-    def rules(self) -> VenueRules:
-        """Return the world's side of the account; it may be changed at any time."""
-        return self._liquidity.rules
-
-    @rules.setter
-    def rules(self, rules: VenueRules) -> None:
-        self._liquidity.rules = rules
 
     @property
     def now(self) -> Instant:
@@ -380,12 +372,9 @@ class Venue:
 
     def _advance(self, at: Instant, bars: Mapping[str, Bar], *, over: bool) -> None:
         self._tell_time(at)
-        held, resting = self._book.account.holdings, self._book.open
-        keep: dict[str, None] = {}
-        if held or resting:
-            keep = dict.fromkeys(watched_share(order.request.instrument) for order in resting.values())
-            keep.update(dict.fromkeys(watched_share(holding.instrument) for holding in held.values()))
-        self._prices.advance(bars, over=over, keep=keep)
+        instruments = [order.request.instrument for order in self._book.open.values()]
+        instruments += [holding.instrument for holding in self.books.holdings.values()]
+        self._prices.advance(bars, over=over, keep=dict.fromkeys(map(watched_share, instruments)))
 
     def _meet(self, order: VenueOrder, meeting: Meeting, bars: Mapping[str, Bar], at: Instant) -> list[OrderEvent]:
         """Do to `order` what its meeting with a bar says, within the volume cap and the position."""
@@ -403,9 +392,9 @@ class Venue:
             reason = "the position it was for is gone"
             self._book.end(order, BrokerOrderStatus.CANCELLED, reason)
             return [OrderCancelled(at=at, client_order_id=order_id, reason=reason)]
-        quantity = instrument.round_quantity(min(fit, self._liquidity.room(instrument, bars)))
+        quantity = instrument.round_quantity(min(fit, self._liquidity.room(self.rules, instrument, bars)))
         if quantity <= ZERO:
             return []
-        price = self._liquidity.take(order.request, meeting.price, quantity, bars, takes=meeting.takes)
+        price = self._liquidity.take(self.rules, order.request, meeting.price, quantity, bars, takes=meeting.takes)
         fill = self._book.execute(order, quantity=quantity, price=price, modelled=meeting.modelled, at=at)
         return [OrderFilled(at=at, fill=fill)]
