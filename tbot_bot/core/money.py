@@ -34,7 +34,7 @@ def exact(text: str | int | Decimal) -> Decimal:
     return number
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 15, typed=True)  # else 5 might come back as 5.0, if that was asked before
 def spelled(number: float) -> Decimal:
     """Return what the shortest decimal spelling of `number` says: 41.22 is exactly 41.22. Market data come again.
 
