@@ -78,7 +78,8 @@ class Shade:
 
 def _cell(value: float | None, shade: Shade, show: Show, words: str, *, marked: bool) -> str:
     if value is None:
-        return f'<td class="none" title="{escape(words, quote=True)}: not defined">none</td>'
+        named = "none best" if marked else "none"
+        return f'<td class="{named}" title="{escape(words, quote=True)}: not defined">none</td>'
     style = ' class="best"' if marked else ""
     told = escape(f"{words}: {show(value)}", quote=True)
     return f'<td{style} style="background:{shade.of(value)}" title="{told}">{escape(show(value))}</td>'

@@ -138,6 +138,15 @@ def _tiles(page: SweepPage) -> str:
     )
 
 
+def _why_best(page: SweepPage) -> str:
+    best, name = page.found[page.judged.best].performance, WORDS[page.objective]
+    if page.objective.of(best) is not None:
+        return f"It is the one with the highest {name}."
+    if best.trades.pnl > 0:
+        return f"It gained without losses to measure it by: its {name} is not defined, and counts as more than any."
+    return f"No set has a {name}, and none gained."
+
+
 def _doubt(over: float | None) -> str:
     return "down" if over is not None and over >= _LUCK_LIKELY else ""
 
@@ -147,10 +156,7 @@ def _judgement(page: SweepPage) -> str:
     lines = []
     by = ""
     if page.objective is not Objective.SHARPE:
-        lines.append(
-            f"It is the one with the highest {WORDS[page.objective]}. What searching explains is told of daily Sharpe "
-            "ratios, as it is published."
-        )
+        lines.append(f"{_why_best(page)} What searching explains is told of daily Sharpe ratios, as it is published.")
         by = "by Sharpe ratio "
     if own.deflated_sharpe is None:
         lines.append("The deflated Sharpe ratio is not defined: the best set's returns do not vary.")

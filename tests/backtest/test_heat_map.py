@@ -32,6 +32,7 @@ def test_each_value_stands_there_with_its_settings_and_what_is_not_defined_says_
     assert re.findall(r"<td[^>]*>([^<]*)</td>", page) == ["1.00", "none", "-0.50", "2.00"]
     assert 'title="DOWN=1, ACROSS=0: -0.50"' in page
     assert re.findall(r'<td class="best"[^>]*>([^<]*)<', page) == ["2.00"]
+    assert re.findall(r'best"[^>]*>([^<]*)<', shown([[1.0, None], [-0.5, 2.0]], best=(0, 1))) == ["none"]
 
 
 def test_equal_values_and_no_values_make_a_map_too():

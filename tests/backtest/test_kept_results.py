@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import types
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 
 from tbot_bot.backtest import kept_run, sweep_log
 from tbot_bot.backtest.kept_results import Listed, results_in
-from tbot_bot.backtest.objective import Objective
+from tbot_bot.backtest.objective import WORDS, Objective
 from tbot_bot.backtest.result_files import keep, take_away
 from tbot_bot.backtest.sweep import sweep
 from tbot_bot.backtest.sweep_crew import local_crew
@@ -22,6 +23,7 @@ from tbot_bot.backtest.sweep_log import SweepUnderWay, opened
 from tbot_bot.backtest.sweep_plan import planned
 from tbot_bot.backtest.walk_forward import Split, walk_forward
 from tbot_bot.config.error_handler import MachineError
+from tbot_bot.core.identity import StrategyName
 from tbot_bot.core.instants import SECOND
 from tests.support.sweep_kit import bytes_of, request_for, summary_of, write_days
 
@@ -92,6 +94,25 @@ def test_by_another_figure_a_finished_sweep_is_ordered_again_and_not_computed(ag
     command()
     assert bytes_of(folder) == before
     assert beside(folder) == {"new"}
+
+
+@pytest.mark.parametrize("objective", [one for one in Objective if one is not Objective.SHARPE])
+def test_the_page_says_why_the_best_set_is_the_best(again, objective):
+    folder, command = again
+    best = command(objective=objective).summary.best[0].performance
+    page = (folder / "report.html").read_text()
+    defined = objective.of(best) is not None
+    assert (f"the one with the highest {WORDS[objective]}." in page) is defined
+    assert ("is not defined, and counts as more than any" in page) is (not defined and best.trades.pnl > 0)
+    assert len(re.findall(r'<td class="(?:none )?best"', page)) == 1
+
+
+def test_where_nothing_traded_no_set_is_called_the_best_for_its_figure(swept, tmp_path):
+    home, data = swept
+    grid = read_grid(("STRAT_OPEN_BUFFER=0.4,0.5",), {})
+    request = replace(request_for(home, data, DAYS), strategies=(StrategyName.OPEN,))
+    sweep(request, grid, tmp_path / "out", alone, objective=Objective.SORTINO)
+    assert "No set has a Sortino ratio, and none gained." in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_sweep_that_was_ordered_again_is_still_as_old_as_its_tables(again):
